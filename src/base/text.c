@@ -253,3 +253,19 @@ unsigned kf_distance(const char *a, const char *b)
 	}
 	return row[nb];
 }
+
+const char *kf_closest(const char *s, const char *const *names)
+{
+	unsigned best_off = (unsigned)strlen(s) / 3 + 1;
+	const char *best = NULL;
+
+	for (; *names; names++) {
+		unsigned off = kf_distance(s, *names);
+
+		if (off <= best_off && (!best || off < best_off)) {
+			best = *names;
+			best_off = off;
+		}
+	}
+	return best;
+}

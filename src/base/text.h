@@ -44,3 +44,5 @@ int kf_is_utf8(const char *s, size_t n);
 
 /* Edit distance of two short names, for "did you mean". */
 unsigned kf_distance(const char *a, const char *b);
+/* The entry of `names` (ends in NULL) closest to `s`, if it is close enough to suggest; or NULL. */
+const char *kf_closest(const char *s, const char *const *names);

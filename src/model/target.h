@@ -20,6 +20,11 @@ struct kf_gpu_target {
 	unsigned n;
 	struct kf_want want[KF_MAX_INSTANCES];
 	int line; /* of the entry in the configuration file */
+	/*
+	 * 1: MIG is wanted, but the driver lists no profiles while MIG is off (before Hopper), so
+	 * that the wants are not known yet: n is 0; turn MIG on, read again, ask again.
+	 */
+	int unknown_shape;
 };
 
 struct kf_target {

@@ -1,0 +1,125 @@
+/*
+ * The agent's settings, from one table: command line, environment, NVIDIA's device plugin
+ * configuration file, built-in default; the first that says something wins.
+ *
+ * A row of KF_SETTINGS gives everything there is to say of a setting:
+ *
+ *	X(field, KIND, choices, yaml, cli, env, default, help)
+ *
+ * KIND is TEXT (char *, never NULL), FLAG (int, 0 or 1), ONE (an index into choices) or SET (bits,
+ * one for each choice).  `yaml` is where the value stands in the file, several places apart by a
+ * space, "" for none; `cli` and `env` are names, ditto.  Adding a setting is adding a row.
+ */
+#pragma once
+
+#include "base/own.h"
+#include "base/text.h"
+
+struct kf_error;
+
+enum kf_mig_strategy { KF_MIG_NONE, KF_MIG_SINGLE, KF_MIG_MIXED };
+enum kf_device_list {
+	KF_LIST_ENVVAR = 1,
+	KF_LIST_VOLUME_MOUNTS = 2,
+	KF_LIST_CDI_ANNOTATIONS = 4,
+	KF_LIST_CDI_CRI = 8,
+};
+enum kf_device_id { KF_ID_UUID, KF_ID_INDEX };
+enum kf_cdi_use { KF_CDI_AUTO, KF_CDI_CDI, KF_CDI_DEVICES };
+enum kf_when_blocked { KF_BLOCKED_WAIT, KF_BLOCKED_EVICT };
+
+#define KF_SETTINGS(X)                                                                             \
+	X(config_file, TEXT, "", "", "config-file", "CONFIG_FILE", "",                             \
+	  "device plugin configuration, NVIDIA's format v1")                                       \
+	X(mig_strategy, ONE, "none single mixed", "flags.migStrategy migStrategy", "mig-strategy", \
+	  "MIG_STRATEGY", "none", "how MIG devices are named to Kubernetes")                       \
+	X(fail_on_init_error, FLAG, "", "flags.failOnInitError", "fail-on-init-error",             \
+	  "FAIL_ON_INIT_ERROR", "true", "end when the driver library cannot be used")              \
+	X(driver_root, TEXT, "", "flags.nvidiaDriverRoot", "nvidia-driver-root driver-root",       \
+	  "NVIDIA_DRIVER_ROOT", "/", "where the driver is installed, as a path of the host")       \
+	X(device_list_strategy, SET, "envvar volume-mounts cdi-annotations cdi-cri",               \
+	  "flags.plugin.deviceListStrategy", "device-list-strategy", "DEVICE_LIST_STRATEGY", "",   \
+	  "how a container is told its devices; not given: as --cdi says")                         \
+	X(device_id_strategy, ONE, "uuid index", "flags.plugin.deviceIDStrategy",                  \
+	  "device-id-strategy", "DEVICE_ID_STRATEGY", "uuid",                                      \
+	  "the name under which a device is handed to the runtime")                                \
+	X(cdi, ONE, "auto cdi devices", "", "cdi", "KERF_CDI", "auto",                             \
+	  "CDI names, or device nodes and mounts; auto: CDI where the runtime has it")             \
+	X(single_alias, FLAG, "", "singleAlias flags.plugin.singleAlias", "single-alias",          \
+	  "SINGLE_ALIAS", "false", "under `single`, offer slices under their own name as well")    \
+	X(root, TEXT, "", "", "root", "KERF_ROOT", "/",                                            \
+	  "the host's root, where it is mounted elsewhere, or that of a simulated machine")        \
+	X(kubelet_dir, TEXT, "", "", "kubelet-dir", "KERF_KUBELET_DIR",                            \
+	  "/var/lib/kubelet/device-plugins", "the kubelet's device-plugins directory")             \
+	X(kubelet_socket, TEXT, "", "", "kubelet-socket", "KUBELET_SOCKET", "",                    \
+	  "where to register; not given: kubelet.sock in --kubelet-dir")                           \
+	X(pod_resources, TEXT, "", "", "pod-resources", "KERF_POD_RESOURCES", "",                  \
+	  "PodResources socket; not given: beside --kubelet-dir; none: do without")                \
+	X(cdi_dir, TEXT, "", "", "cdi-dir", "KERF_CDI_DIR", "/var/run/cdi",                        \
+	  "where CDI files are written")                                                           \
+	X(state_dir, TEXT, "", "", "state-dir", "KERF_STATE_DIR", "/var/lib/kerf",                 \
+	  "where kerf keeps its journal and ledger")                                               \
+	X(node_name, TEXT, "", "", "node-name", "NODE_NAME", "",                                   \
+	  "our Node; without one nothing is asked of the API server")                              \
+	X(kubeconfig, TEXT, "", "", "kubeconfig", "KUBECONFIG", "",                                \
+	  "access to the API server; not given: in-cluster, if there is one")                      \
+	X(mig_config, TEXT, "", "", "mig-config", "MIG_PARTED_CONFIG_FILE", "",                    \
+	  "MIG configurations, mig-parted's format v1; not given: the built-in set")               \
+	X(when_blocked, ONE, "wait evict", "", "when-blocked", "KERF_WHEN_BLOCKED", "wait",        \
+	  "what to do with pods on slices that a relabel needs gone")                              \
+	X(with_reboot, FLAG, "", "", "with-reboot", "WITH_REBOOT", "false",                        \
+	  "reboot the node when a MIG mode stays pending")                                         \
+	X(log_level, ONE, "debug info warn error", "", "log-level", "KERF_LOG_LEVEL", "info",      \
+	  "drop lines below")                                                                      \
+	X(log_format, ONE, "logfmt json", "", "log-format", "KERF_LOG_FORMAT", "logfmt",           \
+	  "of the lines on standard error")
+
+#define KF_SETTING_TEXT char *
+#define KF_SETTING_FLAG int
+#define KF_SETTING_ONE	int
+#define KF_SETTING_SET	unsigned
+
+/* Where a value came from; later ones win. */
+enum kf_from { KF_FROM_DEFAULT, KF_FROM_FILE, KF_FROM_ENV, KF_FROM_CLI };
+
+enum kf_setting_index {
+#define X(field, KIND, ...) KF_SET_##field,
+	KF_SETTINGS(X)
+#undef X
+		KF_N_SETTINGS
+};
+
+struct kf_settings {
+#define X(field, KIND, ...) KF_SETTING_##KIND field;
+	KF_SETTINGS(X)
+#undef X
+	enum kf_from from[KF_N_SETTINGS]; /* of each, by KF_SET_field */
+	char *notes; /* one line for each part of the file that this version does not serve */
+};
+
+/*
+ * Settings from the command line (argv[0] is the command's name and skipped), the environment and
+ * the file that these name.
+ * 0 and *ret, the caller's to free; negative: KF_E_NOMEM, or KF_E_INPUT with the flag, the
+ * variable, or the file and line that cannot be understood.
+ */
+int kf_settings_parse(int argc, char **argv, struct kf_settings **ret, struct kf_error *err);
+/* Only the defaults. */
+int kf_settings_new(struct kf_settings **ret, struct kf_error *err);
+struct kf_settings *kf_settings_free(struct kf_settings *s);
+KF_DEFINE_AUTO(struct kf_settings, kf_settings_free)
+
+/* Set one by its row from text, unless a stronger source has; refuses a value that is none. */
+int kf_settings_set(struct kf_settings *s, enum kf_setting_index i, const char *value,
+		    enum kf_from from, struct kf_error *err);
+
+/* The flags with their help, for a usage text. */
+void kf_settings_help(struct kf_text *out);
+/* The table as docs/config.md shows it, in Markdown. */
+void kf_settings_markdown(struct kf_text *out);
+
+/* A row, for those that walk the table. */
+struct kf_setting {
+	const char *field, *choices, *yaml, *cli, *env, *standard, *help;
+};
+const struct kf_setting *kf_setting_at(enum kf_setting_index i);
