@@ -90,6 +90,23 @@ unsigned kf_geometry_creatable(const struct kf_shape *shape, const struct kf_geo
 	return creatable(shape, &u, 0);
 }
 
+int kf_shape_allows(const struct kf_shape *shape, const uint8_t count[KF_MAX_PROFILES])
+{
+	unsigned engine[KF_N_ENGINES] = {0};
+	unsigned i, e;
+
+	for (i = 0; i < shape->n; i++) {
+		if (count[i] > shape->profile[i].max)
+			return 0;
+		for (e = 0; count[i] && e < KF_N_ENGINES; e++)
+			engine[e] += count[i] * shape->profile[i].engine[e];
+	}
+	for (e = 0; e < KF_N_ENGINES; e++)
+		if (engine[e] > shape->engine[e])
+			return 0;
+	return 1;
+}
+
 int kf_geometry_legal(const struct kf_shape *shape, const struct kf_geometry *g)
 {
 	struct used u = {0};

@@ -27,6 +27,11 @@ uint32_t kf_placed_units(const struct kf_shape *shape, struct kf_placed p);
 int kf_geometry_fits(const struct kf_shape *shape, const struct kf_geometry *g, struct kf_placed p);
 /* The number of (profile, start) pairs that could still be created, each by itself. */
 unsigned kf_geometry_creatable(const struct kf_shape *shape, const struct kf_geometry *g);
+/*
+ * May one GPU have so many of each profile, as far as the driver's counts and the engines go?
+ * Whether there is a place for them is another question.  1 or 0.
+ */
+int kf_shape_allows(const struct kf_shape *shape, const uint8_t count[KF_MAX_PROFILES]);
 /* Is every instance legal beside the others?  1 or 0. */
 int kf_geometry_legal(const struct kf_shape *shape, const struct kf_geometry *g);
 /*
