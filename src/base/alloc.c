@@ -62,6 +62,11 @@ int kf_grow(void *array, size_t *capacity, size_t need, size_t size)
 	return 0;
 }
 
+void *kf_realloc(void *p, size_t size)
+{
+	return refuse() ? NULL : realloc(p, size ? size : 1);
+}
+
 char *kf_strdup(const char *s)
 {
 	return refuse() ? NULL : strdup(s);

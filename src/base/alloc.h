@@ -11,6 +11,8 @@ void *kf_calloc(size_t n, size_t size);
 /* Grow *array, of *capacity elements of `size` bytes, to hold at least `need`; 0 or -1 (no memory,
  * the array as it was).  New elements are zeroed. */
 int kf_grow(void *array, size_t *capacity, size_t need, size_t size);
+/* realloc; NULL leaves the old block as it was. */
+void *kf_realloc(void *p, size_t size);
 char *kf_strdup(const char *s);
 char *kf_strndup(const char *s, size_t n);
 /* printf into new memory; NULL when there is none. */
