@@ -168,6 +168,41 @@ int kf_write_file(const char *path, const char *data, size_t n, unsigned mode, i
 	return 0;
 }
 
+char *kf_under(const char *root, const char *path)
+{
+	size_t n = root ? strlen(root) : 0;
+
+	while (n > 0 && root[n - 1] == '/')
+		n--;
+	return kf_asprintf("%.*s%s", (int)n, n ? root : "", path);
+}
+
+int kf_set_aside(const char *path, struct kf_error *err)
+{
+	kf_auto_mem char *bad = kf_asprintf("%s.bad", path);
+
+	if (!bad)
+		return kf_fail(err, KF_E_NOMEM, 0, "no memory to set %s aside", path);
+	if (rename(path, bad) < 0)
+		return kf_fail_errno(err, errno, "rename %s to %s", path, bad);
+	return 0;
+}
+
+uint32_t kf_crc32(const void *data, size_t n)
+{
+	const unsigned char *p = data;
+	uint32_t crc = 0xffffffffu;
+	int bit;
+
+	/* bit by bit: records are short, a table would be larger than the loop is slow */
+	for (; n > 0; n--, p++) {
+		crc ^= *p;
+		for (bit = 0; bit < 8; bit++)
+			crc = crc >> 1 ^ (crc & 1 ? 0xedb88320u : 0);
+	}
+	return ~crc;
+}
+
 int kf_make_dirs(const char *path, unsigned mode, struct kf_error *err)
 {
 	kf_auto_mem char *copy = kf_strdup(path);

@@ -36,6 +36,18 @@ char *kf_read_file(const char *path, size_t limit, size_t *ret_n, struct kf_erro
 int kf_write_file(const char *path, const char *data, size_t n, unsigned mode, int sync,
 		  struct kf_error *err);
 
+/*
+ * `path` (which begins with '/') below `root`; NULL, "" and "/" are this machine's own root.  The
+ * caller's to free; NULL when there is no memory.
+ */
+char *kf_under(const char *root, const char *path);
+
+/* Rename `path` to `path`.bad, over one that is there, so that a damaged file can be looked at. */
+int kf_set_aside(const char *path, struct kf_error *err);
+
+/* CRC-32 as of Ethernet and zlib: "123456789" gives 0xcbf43926. */
+uint32_t kf_crc32(const void *data, size_t n);
+
 /* mkdir -p; existing directories are fine. */
 int kf_make_dirs(const char *path, unsigned mode, struct kf_error *err);
 

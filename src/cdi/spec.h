@@ -19,6 +19,7 @@ struct kf_spec_options {
 
 #define KF_SPEC_SAME	 1
 #define KF_SPEC_REPLACED 2
+#define KF_SPEC_PARTIAL	 4
 
 /*
  * Write DIR/KF_SPEC_FILE, mode 0644, atomically, and only when its bytes change.  The directory is
@@ -30,17 +31,18 @@ struct kf_spec_options {
  * KF_SPEC_SAME       it was as it should be
  * KF_SPEC_REPLACED   written; the file there before was no CDI file of ours: *err says what was
  *                    wrong, and it lies beside as NAME.bad
+ * KF_SPEC_PARTIAL    as 0 or KF_SPEC_SAME, but a device was left out: *err says which and why
  * negative           the file is as it was
  */
 int kf_spec_write(const char *dir, const struct kf_cdi_view *view, const struct kf_holds *holds,
 		  const struct kf_spec_options *opt, struct kf_error *err);
 
-/* The file's name in full: KF_SPEC_KIND "=" id. */
+/* A device's name in full: KF_SPEC_KIND "=" id. */
 void kf_spec_name(const char *id, char *out, size_t size);
 
 /*
  * The text of the file.  `previous` (NULL: none) are the n bytes of the one before.
- * 0: *ret is the caller's to free.  KF_SPEC_EMPTY: no devices.  Negative: *err.
+ * 0 and KF_SPEC_PARTIAL: *ret is the caller's to free.  KF_SPEC_EMPTY: no devices.  Negative: *err.
  */
 #define KF_SPEC_EMPTY 3
 int kf_spec_text(const struct kf_cdi_view *view, const struct kf_holds *holds,
