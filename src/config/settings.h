@@ -123,3 +123,5 @@ struct kf_setting {
 	const char *field, *choices, *yaml, *cli, *env, *standard, *help;
 };
 const struct kf_setting *kf_setting_at(enum kf_setting_index i);
+/* Is it a FLAG?  1 or 0. */
+int kf_setting_is_flag(enum kf_setting_index i);

@@ -1,0 +1,370 @@
+/* The table of settings at work; see settings.h. */
+#include "config/settings.h"
+
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/error.h"
+#include "config/plugin.h"
+
+enum kind { TEXT, FLAG, ONE, SET };
+
+static const struct row {
+	struct kf_setting public;
+	enum kind kind;
+	size_t offset; /* in struct kf_settings */
+} rows[] = {
+#define X(f, KIND, c, y, l, e, d, h)                                                               \
+	{.public = {.field = #f,                                                                   \
+		    .choices = c,                                                                  \
+		    .yaml = y,                                                                     \
+		    .cli = l,                                                                      \
+		    .env = e,                                                                      \
+		    .standard = d,                                                                 \
+		    .help = h},                                                                    \
+	 .kind = KIND,                                                                             \
+	 .offset = offsetof(struct kf_settings, f)},
+	KF_SETTINGS(X)
+#undef X
+};
+
+#define N_ROWS (sizeof(rows) / sizeof(rows[0]))
+
+const struct kf_setting *kf_setting_at(enum kf_setting_index i)
+{
+	return &rows[i].public;
+}
+
+int kf_setting_is_flag(enum kf_setting_index i)
+{
+	return rows[i].kind == FLAG;
+}
+
+/* The n-th word of a list with single spaces: its length, *ret its start; 0 past the end. */
+static size_t word(const char *words, unsigned n, const char **ret)
+{
+	for (; n > 0 && *words; n--) {
+		words += strcspn(words, " ");
+		words += *words == ' ';
+	}
+	*ret = words;
+	return strcspn(words, " ");
+}
+
+/* The place of s, of n bytes, among the words, or -1. */
+static int find_word(const char *words, const char *s, size_t n)
+{
+	const char *w;
+	unsigned i;
+	size_t len;
+
+	for (i = 0; (len = word(words, i, &w)) > 0; i++)
+		if (len == n && !memcmp(w, s, n))
+			return (int)i;
+	return -1;
+}
+
+static int refuse_choice(const struct row *row, const char *s, size_t n, struct kf_error *err)
+{
+	char list[200], *p;
+
+	if (strlen(row->public.choices) >= sizeof(list))
+		list[0] = '\0';
+	else
+		strcpy(list, row->public.choices);
+	for (p = list; *p; p++)
+		if (*p == ' ')
+			*p = '|';
+	return kf_fail(err, KF_E_INPUT, 0, "'%.*s' is none of %s", n > 60 ? 60 : (int)n, s, list);
+}
+
+static int set_text(char **field, const char *value, struct kf_error *err)
+{
+	char *copy = kf_strdup(value);
+
+	if (!copy)
+		return kf_fail(err, KF_E_NOMEM, 0, "no memory for a setting");
+	free(*field);
+	*field = copy;
+	return 0;
+}
+
+/* What Go's flag package takes for a boolean. */
+static int set_flag(int *field, const char *value, struct kf_error *err)
+{
+	static const char yes[] = "1 t T true True TRUE", no[] = "0 f F false False FALSE";
+	size_t n = strlen(value);
+
+	if (find_word(yes, value, n) >= 0)
+		*field = 1;
+	else if (find_word(no, value, n) >= 0)
+		*field = 0;
+	else
+		return kf_fail(err, KF_E_INPUT, 0, "wants true or false, not '%.60s'", value);
+	return 0;
+}
+
+static int set_one(const struct row *row, int *field, const char *value, struct kf_error *err)
+{
+	int i = find_word(row->public.choices, value, strlen(value));
+
+	if (i < 0)
+		return refuse_choice(row, value, strlen(value), err);
+	*field = i;
+	return 0;
+}
+
+/* Names apart by commas. */
+static int set_set(const struct row *row, unsigned *field, const char *value, struct kf_error *err)
+{
+	unsigned bits = 0;
+
+	while (*value) {
+		size_t n = strcspn(value, ",");
+		int i = find_word(row->public.choices, value, n);
+
+		if (i < 0)
+			return refuse_choice(row, value, n, err);
+		bits |= 1u << i;
+		value += n + (value[n] == ',');
+	}
+	*field = bits;
+	return 0;
+}
+
+static int set_field(struct kf_settings *s, const struct row *row, const char *value,
+		     struct kf_error *err)
+{
+	void *field = (char *)s + row->offset;
+
+	switch (row->kind) {
+	case TEXT:
+		return set_text(field, value, err);
+	case FLAG:
+		return set_flag(field, value, err);
+	case ONE:
+		return set_one(row, field, value, err);
+	case SET:
+		return set_set(row, field, value, err);
+	}
+	return -1;
+}
+
+int kf_settings_set(struct kf_settings *s, enum kf_setting_index i, const char *value,
+		    enum kf_from from, struct kf_error *err)
+{
+	const struct row *row = &rows[i];
+	unsigned before = row->kind == SET ? *(unsigned *)((char *)s + row->offset) : 0;
+
+	if (s->from[i] > from)
+		return 0;
+	if (set_field(s, row, value, err) < 0)
+		return -1;
+	/* a list may be given as one flag many times */
+	if (row->kind == SET && from == KF_FROM_CLI && s->from[i] == from)
+		*(unsigned *)((char *)s + row->offset) |= before;
+	s->from[i] = from;
+	return 0;
+}
+
+int kf_settings_new(struct kf_settings **ret, struct kf_error *err)
+{
+	kf_auto(kf_settings_freep) struct kf_settings *s = kf_calloc(1, sizeof(*s));
+	unsigned i;
+
+	if (!s || !(s->notes = kf_strdup("")))
+		return kf_fail(err, KF_E_NOMEM, 0, "no memory for the settings");
+	for (i = 0; i < N_ROWS; i++)
+		if (kf_settings_set(s, i, rows[i].public.standard, KF_FROM_DEFAULT, err) < 0)
+			return -1;
+	*ret = kf_take(s);
+	return 0;
+}
+
+struct kf_settings *kf_settings_free(struct kf_settings *s)
+{
+	unsigned i;
+
+	if (!s)
+		return NULL;
+	for (i = 0; i < N_ROWS; i++)
+		if (rows[i].kind == TEXT)
+			free(*(char **)((char *)s + rows[i].offset));
+	free(s->notes);
+	free(s);
+	return NULL;
+}
+
+/* The row that has this flag, or -1. */
+static int find_flag(const char *name, size_t n)
+{
+	unsigned i;
+
+	for (i = 0; i < N_ROWS; i++)
+		if (n > 0 && find_word(rows[i].public.cli, name, n) >= 0)
+			return (int)i;
+	return -1;
+}
+
+/* The first flag of each row, for a suggestion. */
+static int refuse_flag(const char *command, const char *flag, size_t n, struct kf_error *err)
+{
+	char names[N_ROWS][40], given[64];
+	const char *list[N_ROWS + 1] = {NULL}, *close, *w;
+	unsigned i;
+
+	for (i = 0; i < N_ROWS; i++) {
+		size_t len = word(rows[i].public.cli, 0, &w);
+
+		if (len >= sizeof(names[i]))
+			len = sizeof(names[i]) - 1;
+		memcpy(names[i], w, len);
+		names[i][len] = '\0';
+		list[i] = names[i];
+	}
+	if (n >= sizeof(given))
+		n = sizeof(given) - 1;
+	memcpy(given, flag, n);
+	given[n] = '\0';
+	close = kf_closest(given, list);
+	return kf_fail(err, KF_E_INPUT, 0, "%s knows no flag --%s%s%s%s", command, given,
+		       close ? "; did you mean --" : "", close ? close : "", close ? "?" : "");
+}
+
+/* One flag at argv[*i], with its value there or in the next argument. */
+static int read_flag(struct kf_settings *s, int argc, char **argv, int *i, struct kf_error *err)
+{
+	const char *name = argv[*i] + 2, *value;
+	size_t n = strcspn(name, "=");
+	int row;
+
+	if (strncmp(argv[*i], "--", 2) != 0)
+		return kf_fail(err, KF_E_INPUT, 0, "%s takes no argument '%.60s', only flags",
+			       argv[0], argv[*i]);
+	row = find_flag(name, n);
+	if (row < 0)
+		return refuse_flag(argv[0], name, n, err);
+	if (name[n] == '=')
+		value = name + n + 1;
+	else if (rows[row].kind == FLAG)
+		value = "true";
+	else if (*i + 1 < argc)
+		value = argv[++*i];
+	else
+		return kf_fail(err, KF_E_INPUT, 0, "--%s wants a value", name);
+	if (kf_settings_set(s, (unsigned)row, value, KF_FROM_CLI, err) < 0)
+		return kf_prefix(err, "--%.*s", (int)n, name);
+	return 0;
+}
+
+/* An empty variable is as none: manifests set those. */
+static int read_env(struct kf_settings *s, unsigned i, struct kf_error *err)
+{
+	const char *w;
+	unsigned k;
+	size_t n;
+
+	for (k = 0; (n = word(rows[i].public.env, k, &w)) > 0; k++) {
+		kf_auto_mem char *name = kf_strndup(w, n);
+		const char *value = name ? getenv(name) : NULL;
+
+		if (!name)
+			return kf_fail(err, KF_E_NOMEM, 0, "no memory for the settings");
+		if (!value || !*value)
+			continue;
+		if (kf_settings_set(s, i, value, KF_FROM_ENV, err) < 0)
+			return kf_prefix(err, "environment: %s", name);
+		return 0;
+	}
+	return 0;
+}
+
+int kf_settings_parse(int argc, char **argv, struct kf_settings **ret, struct kf_error *err)
+{
+	kf_auto(kf_settings_freep) struct kf_settings *s = NULL;
+	unsigned row;
+	int i;
+
+	if (kf_settings_new(&s, err) < 0)
+		return -1;
+	for (i = 1; i < argc; i++)
+		if (read_flag(s, argc, argv, &i, err) < 0)
+			return -1;
+	for (row = 0; row < N_ROWS; row++)
+		if (read_env(s, row, err) < 0)
+			return -1;
+	if (*s->config_file && kf_plugin_config_load(s->config_file, s, err) < 0)
+		return -1;
+	*ret = kf_take(s);
+	return 0;
+}
+
+/* "none|single|mixed", TEXT, or "" for a flag that needs no value */
+static void add_value(struct kf_text *out, const struct row *row)
+{
+	const char *c;
+
+	if (row->kind == TEXT)
+		kf_text_add(out, " TEXT");
+	if (row->kind != ONE && row->kind != SET)
+		return;
+	kf_text_add(out, " ");
+	for (c = row->public.choices; *c; c++)
+		kf_text_addn(out, *c != ' ' ? c : (row->kind == SET ? "," : "|"), 1);
+}
+
+void kf_settings_help(struct kf_text *out)
+{
+	unsigned i;
+
+	for (i = 0; i < N_ROWS; i++) {
+		const struct kf_setting *p = &rows[i].public;
+		const char *w;
+		size_t n = word(p->cli, 0, &w);
+
+		kf_text_addf(out, "  --%.*s", (int)n, w);
+		add_value(out, &rows[i]);
+		kf_text_addf(out, "\n        %s", p->help);
+		if (*p->standard)
+			kf_text_addf(out, " (%s)", p->standard);
+		kf_text_addf(out, " [%s]\n", p->env);
+	}
+}
+
+/* Words as `code`, apart by line breaks. */
+static void add_words(struct kf_text *out, const char *before, const char *words)
+{
+	const char *w;
+	unsigned i;
+	size_t n;
+
+	for (i = 0; (n = word(words, i, &w)) > 0; i++)
+		kf_text_addf(out, "%s`%s%.*s`", i ? "<br>" : "", before, (int)n, w);
+}
+
+void kf_settings_markdown(struct kf_text *out)
+{
+	unsigned i;
+
+	kf_text_add(out, "| flag | environment | file | default | meaning |\n");
+	kf_text_add(out, "|---|---|---|---|---|\n");
+	for (i = 0; i < N_ROWS; i++) {
+		const struct kf_setting *p = &rows[i].public;
+
+		kf_text_add(out, "| ");
+		add_words(out, "--", p->cli);
+		kf_text_add(out, " | ");
+		add_words(out, "", p->env);
+		kf_text_add(out, " | ");
+		add_words(out, "", p->yaml);
+		kf_text_add(out, " | ");
+		add_words(out, "", p->standard);
+		kf_text_addf(out, " | %s", p->help);
+		if (*p->choices)
+			kf_text_add(out, ": ");
+		add_words(out, "", p->choices);
+		kf_text_add(out, " |\n");
+	}
+}
