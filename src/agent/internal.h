@@ -1,0 +1,154 @@
+/* The agent's parts among themselves; nobody else includes this. */
+#pragma once
+
+#include <uv.h>
+
+#include "agent/grant.h"
+#include "agent/holdings.h"
+#include "agent/job.h"
+#include "agent/offers.h"
+#include "agent/withdraw.h"
+#include "cdi/runtime.h"
+#include "config/mig.h"
+#include "config/settings.h"
+#include "kube/event.h"
+#include "kube/evict.h"
+#include "kube/http.h"
+#include "kube/node.h"
+#include "kube/watch.h"
+#include "kubelet/kubelet.h"
+#include "kubelet/podresources.h"
+#include "model/holds.h"
+#include "model/node.h"
+#include "model/target.h"
+#include "plan/plan.h"
+#include "state/ledger.h"
+#include "state/saved.h"
+
+#define KF_LABEL_CONFIG	     "nvidia.com/mig.config"
+#define KF_LABEL_STATE	     "nvidia.com/mig.config.state"
+#define KF_ANNOTATION_REASON "kerf.dev/mig-config-reason"
+
+/* How often the driver and the holders are looked at when nothing happens. */
+#define KF_POLL_MS 10000
+/* The same while a change waits for pods to end: what an operator takes for "at once". */
+#define KF_WAIT_MS 1000
+/* An API server that is configured but silent: after so long the last good configuration is put
+ * back without its word, so that a rebooted node serves. */
+#define KF_LABEL_PATIENCE_MS 2000
+
+/* Values of nvidia.com/mig.config.state, NVIDIA's; NONE: no configuration is selected. */
+enum kf_state {
+	KF_STATE_NONE,
+	KF_STATE_PENDING,
+	KF_STATE_SUCCESS,
+	KF_STATE_FAILED,
+	KF_STATE_REBOOTING
+};
+
+enum kf_chosen_by { KF_BY_NOBODY, KF_BY_SAVED, KF_BY_LABEL };
+
+struct kf_agent_counts {
+	unsigned long allocated;	  /* containers answered */
+	unsigned long refused;		  /* Allocate refused, whatever the reason */
+	unsigned long refused_withdrawn;  /* of them: the slice was being destroyed */
+	unsigned long cancelled;	  /* withdrawals that an Allocate ended */
+	unsigned long changes;		  /* jobs with steps */
+	unsigned long created, destroyed; /* GPU instances */
+};
+
+struct kf_agent {
+	uv_loop_t loop;
+	const struct kf_settings *set;
+	int stopping;
+
+	/* observed */
+	struct kf_nvml *driver; /* the jobs' */
+	enum kf_driver_state driver_state;
+	struct kf_error driver_err;
+	struct kf_node *node; /* NULL until first read */
+	struct kf_files *files;
+	struct kf_caps caps;
+	struct kf_runtime runtime;
+	struct kf_ledger *ledger;
+	struct kf_holds holds;
+	struct kf_pod_rows pods;
+	int pods_known; /* PodResources answered the last time */
+	int gathering;
+	unsigned stale_tries;
+	int64_t stale_since_s;
+	int32_t stale_since_us;
+	unsigned n_listening; /* resources that a kubelet listens to */
+
+	/* decided */
+	struct kf_mig_configs *configs;
+	char config[64]; /* "" : none is selected */
+	enum kf_chosen_by chosen_by;
+	struct kf_saved *saved;
+	struct kf_target *target;
+	struct kf_plan *plan; /* the latest; NULL when settled */
+	struct kf_withdrawals withdrawals;
+	unsigned clear_tries;
+	struct kf_job *job;
+	int dirty;
+	int job_wanted;	   /* read the driver again when the present job is over */
+	unsigned failures; /* in a row; sets the pause before the next try */
+	uint64_t retry_at_ms;
+	struct kf_error failure; /* why the last job with steps did not succeed */
+	int failure_is_wait;	 /* it is a matter of waiting: pending rather than failed */
+
+	/* told */
+	enum kf_state state;
+	char reason[1024];
+	struct kf_kubelet *kubelet;
+	struct kf_podresources *podresources;
+	struct kf_kube_config *kube_config;
+	struct kf_kube *kube;
+	struct kf_watch *watch;
+	struct kf_events *events;
+	int label_known; /* the watch has listed our Node once */
+	int patching, patch_again;
+	char seen_state[64]; /* the Node's label as the API server has it */
+	char seen_reason[1024];
+	uint64_t evicted_at_ms;
+	int evicting;
+
+	uv_pipe_t status; /* serve.c */
+	int status_open;
+	unsigned n_status_clients;
+
+	uv_timer_t soon, poll, wait, clear, stale, patience, patch_timer;
+	uv_signal_t on_term, on_int, on_hup;
+	struct kf_agent_counts counts;
+	unsigned n_closing;
+};
+
+/* observe.c */
+void kf_agent_read(struct kf_agent *a);	  /* have the driver read (a job without steps) */
+void kf_agent_gather(struct kf_agent *a); /* find out who holds what, then reconcile */
+void kf_agent_take_job(struct kf_agent *a, struct kf_job *job); /* its results become ours */
+
+/* reconcile.c */
+void kf_agent_mark(struct kf_agent *a); /* something changed: gather and reconcile soon */
+void kf_agent_reconcile(struct kf_agent *a);
+void kf_agent_choose(struct kf_agent *a, const char *config, enum kf_chosen_by by);
+void kf_agent_load_configs(struct kf_agent *a);
+int kf_agent_start_job(struct kf_agent *a, const struct kf_step *steps, unsigned n, int save);
+void kf_agent_ask_clear(struct kf_agent *a); /* has the kubelet let go of the withdrawn? */
+void kf_agent_evict(struct kf_agent *a);     /* evict.c: ask for the pods in the way to be ended */
+
+/* allocate.c */
+extern const struct kf_kubelet_events kf_agent_kubelet_events;
+
+/* tell.c */
+void kf_agent_publish(struct kf_agent *a);
+void kf_agent_say(struct kf_agent *a, enum kf_state state, const char *reason);
+void kf_agent_patch(struct kf_agent *a);
+int kf_agent_kube_start(struct kf_agent *a, struct kf_error *err);
+void kf_agent_kube_stop(struct kf_agent *a);
+void kf_agent_offer_rules(const struct kf_agent *a, struct kf_offer_rules *ret);
+const char *kf_state_text(enum kf_state state);
+
+/* serve.c */
+int kf_agent_serve(struct kf_agent *a, struct kf_error *err);
+char *kf_agent_status_json(const struct kf_agent *a); /* the caller's to free; NULL: no memory */

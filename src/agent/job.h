@@ -1,0 +1,79 @@
+/*
+ * What is done off the loop: everything that talks to the driver, and the files that follow from
+ * it.  One job at a time; values go in, values come out, and while it runs the loop changes
+ * nothing that the job has borrowed.
+ *
+ * A job opens the driver if need be, carries out its steps with the intent on disk, reads the node,
+ * and brings device nodes and CDI file up to date, so that a list published afterwards names only
+ * what a container can really be given.
+ */
+#pragma once
+
+#include <uv.h>
+
+#include "base/error.h"
+#include "cdi/files.h"
+#include "config/settings.h"
+#include "mig/caps.h"
+#include "model/holds.h"
+#include "model/node.h"
+#include "plan/plan.h"
+
+struct kf_nvml;
+
+enum kf_driver_state {
+	KF_DRIVER_UNKNOWN, /* not asked yet */
+	KF_DRIVER_OK,
+	KF_DRIVER_ABSENT, /* no library: a node without NVIDIA's driver */
+	KF_DRIVER_NOT_LOADED,
+	KF_DRIVER_FAILED,
+};
+
+struct kf_outcome {
+	int answer;  /* kf_mig_step's; KF_OUTCOME_SKIPPED when it was not tried */
+	unsigned us; /* what the driver took */
+	struct kf_error err;
+};
+#define KF_OUTCOME_SKIPPED 100
+
+struct kf_job {
+	uv_work_t work;
+	void (*done)(struct kf_job *job);
+	void *userdata;
+
+	/* in; borrowed but for `steps` and `holds` */
+	const struct kf_settings *set;
+	struct kf_nvml **driver;      /* the session; opened and closed by jobs alone */
+	const struct kf_node *before; /* may be NULL before the first reading */
+	const struct kf_files *files; /* of the driver; may be NULL */
+	unsigned n_steps;
+	struct kf_step *steps;
+	struct kf_holds holds;
+	char config[64];
+	int save; /* the node is as configured: remember its geometry */
+
+	/* out */
+	enum kf_driver_state driver_state;
+	struct kf_error err;	    /* why not KF_DRIVER_OK */
+	struct kf_node *after;	    /* NULL when it could not be read */
+	struct kf_files *new_files; /* NULL: as before */
+	struct kf_caps caps;
+	struct kf_outcome *outcome; /* one a step */
+	unsigned n_troubles;	    /* CDI file, device nodes, state: lived with */
+	struct kf_error trouble[4];
+};
+
+/* Copies the steps and holds.  NULL without memory. */
+struct kf_job *kf_job_new(const struct kf_step *steps, unsigned n, const struct kf_holds *holds);
+struct kf_job *kf_job_free(struct kf_job *job);
+KF_DEFINE_AUTO(struct kf_job, kf_job_free)
+
+/* Queue it; `done` comes from the loop.  0 or negative. */
+int kf_job_start(uv_loop_t *loop, struct kf_job *job, struct kf_error *err);
+
+/* The same on the spot, for the command line. */
+void kf_job_run(struct kf_job *job);
+
+/* Where the driver is looked for, and how the container runtime sees that place (or NULL). */
+const char *kf_job_root(const struct kf_settings *set);
+const char *kf_job_host_root(const struct kf_settings *set);

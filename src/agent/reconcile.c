@@ -1,0 +1,500 @@
+/*
+ * Decide and act: from what is and what is wanted to the next thing to do.
+ *
+ * There is one path through here, taken whenever something changed: the target is matched with the
+ * node, a plan is made, and of the plan the first of these is done that is there to do:
+ *
+ *   1. creates that need no removal           a job at once
+ *   2. slices to be destroyed                 withdrawn from the kubelet, then a job
+ *   3. steps that wait for pods               told, and looked at again every second
+ *   4. nothing                                told, and the geometry saved
+ *
+ * After each job the node is read again and everything starts anew: what is, counts, not what was
+ * planned.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "agent/blockers.h"
+#include "agent/internal.h"
+#include "agent/restore.h"
+#include "base/alloc.h"
+#include "base/clock.h"
+#include "base/log.h"
+#include "mig/mig.h"
+
+static void on_soon(uv_timer_t *timer)
+{
+	struct kf_agent *a = timer->data;
+
+	if (a->job || a->gathering)
+		a->dirty = 1; /* taken up when that is over */
+	else
+		kf_agent_gather(a);
+}
+
+void kf_agent_mark(struct kf_agent *a)
+{
+	if (a->stopping)
+		return;
+	a->dirty = 1;
+	if (!uv_is_active((uv_handle_t *)&a->soon))
+		uv_timer_start(&a->soon, on_soon, 0, 0);
+}
+
+void kf_agent_load_configs(struct kf_agent *a)
+{
+	struct kf_mig_configs *configs = NULL;
+	struct kf_error err = {0};
+	int r;
+
+	if (a->set->mig_config[0])
+		r = kf_mig_configs_load(a->set->mig_config, &configs, &err);
+	else
+		r = kf_mig_configs_builtin(&configs, &err);
+	if (r < 0) {
+		kf_log_fail(KF_ERROR, "config", &err,
+			    a->configs ? "the configurations loaded before stay"
+				       : "no configuration can be selected until it is mended");
+		if (!a->configs)
+			a->failure = err;
+		return;
+	}
+	kf_mig_configs_free(a->configs);
+	a->configs = configs;
+}
+
+void kf_agent_choose(struct kf_agent *a, const char *config, enum kf_chosen_by by)
+{
+	if (!strcmp(a->config, config)) {
+		if (by == KF_BY_LABEL && a->chosen_by != by && config[0]) {
+			a->chosen_by = by;
+			kf_agent_mark(a);
+		}
+		return;
+	}
+	snprintf(a->config, sizeof(a->config), "%s", config);
+	a->chosen_by = config[0] ? by : KF_BY_NOBODY;
+	a->failures = 0;
+	a->retry_at_ms = 0;
+	a->failure = (struct kf_error){0};
+	kf_target_free(a->target);
+	a->target = NULL;
+	if (config[0])
+		kf_log(KF_INFO, "agent", "MIG configuration %s is selected%s", config,
+		       by == KF_BY_SAVED ? " again, as it was before the start" : "");
+	else
+		kf_log(KF_INFO, "agent",
+		       "no MIG configuration is selected any more; the slices stay as they are");
+	kf_agent_mark(a);
+}
+
+/* --- jobs ---------------------------------------------------------------------------------- */
+
+static void count_outcomes(struct kf_agent *a, const struct kf_job *job)
+{
+	unsigned i;
+
+	for (i = 0; i < job->n_steps; i++) {
+		const struct kf_step *step = &job->steps[i];
+		char text[160];
+
+		kf_step_text(job->before, step, text, sizeof(text));
+		if (job->outcome[i].answer == 0) {
+			kf_log(KF_INFO, "mig", "%s: done in %u us", text, job->outcome[i].us);
+			a->counts.created += step->kind == KF_STEP_CREATE;
+			a->counts.destroyed += step->kind == KF_STEP_DESTROY;
+		} else if (job->outcome[i].answer != KF_OUTCOME_SKIPPED) {
+			kf_log_fail(KF_WARN, "mig", &job->outcome[i].err,
+				    "the other GPUs go on; trying again");
+		}
+	}
+}
+
+/*
+ * What the job's steps came to: all done, or why not.  BUSY and PENDING are a matter of waiting,
+ * STALE of planning again; only what the driver refuses outright is a failure.
+ */
+static void weigh_outcomes(struct kf_agent *a, const struct kf_job *job)
+{
+	unsigned i;
+
+	if (job->n_steps == 0)
+		return;
+	a->counts.changes++;
+	a->failure = (struct kf_error){0};
+	a->failure_is_wait = 0;
+	for (i = 0; i < job->n_steps; i++) {
+		int answer = job->outcome[i].answer;
+
+		if (answer == 0 || answer == KF_OUTCOME_SKIPPED || answer == KF_MIG_STALE)
+			continue;
+		if (a->failure.code && (answer > 0 || !a->failure_is_wait))
+			continue;
+		a->failure = job->outcome[i].err;
+		a->failure_is_wait = answer > 0;
+	}
+	if (!a->failure.code) {
+		a->failures = 0;
+		a->retry_at_ms = 0;
+		return;
+	}
+	/* 1, 2, 4 ... 60 s: soon enough for a client that ends, gentle on a driver that refuses */
+	a->retry_at_ms = kf_now_ms() + (a->failures < 6 ? 1000u << a->failures : 60000u);
+	a->failures++;
+}
+
+static void reboot_if_told(struct kf_agent *a, const struct kf_job *job)
+{
+	unsigned i;
+
+	for (i = 0; i < job->n_steps && a->set->with_reboot; i++)
+		if (job->outcome[i].answer == KF_MIG_PENDING)
+			kf_agent_say(a, KF_STATE_REBOOTING, job->outcome[i].err.msg);
+}
+
+static void on_job_done(struct kf_job *job)
+{
+	struct kf_agent *a = job->userdata;
+
+	a->job = NULL;
+	if (a->stopping) {
+		kf_job_free(job);
+		return;
+	}
+	count_outcomes(a, job);
+	weigh_outcomes(a, job);
+	reboot_if_told(a, job);
+	if (job->save && job->after) {
+		struct kf_error err = {0};
+
+		kf_saved_free(a->saved);
+		a->saved = NULL;
+		if (kf_saved_make(job->after, job->config, "", &a->saved, &err) < 0)
+			kf_log_fail(KF_WARN, "state", &err, "it is read again at the next start");
+	}
+	kf_agent_take_job(a, job);
+	/* Whatever is still there was not destroyed: it may be allocated again until asked for. */
+	kf_withdraw_set(&a->withdrawals, KF_WITHDRAW_ASKED);
+	kf_job_free(job);
+	kf_agent_publish(a);
+	if (a->job_wanted) {
+		a->job_wanted = 0;
+		kf_agent_read(a);
+	}
+	kf_agent_mark(a);
+}
+
+int kf_agent_start_job(struct kf_agent *a, const struct kf_step *steps, unsigned n, int save)
+{
+	kf_auto(kf_job_freep) struct kf_job *job = kf_job_new(steps, n, &a->holds);
+	struct kf_error err = {0};
+
+	if (!job) {
+		kf_log(KF_ERROR, "agent", "no memory for a driver job; trying again in 10 s");
+		return -1;
+	}
+	job->set = a->set;
+	job->driver = &a->driver;
+	job->before = a->node;
+	job->files = a->files;
+	job->save = save;
+	snprintf(job->config, sizeof(job->config), "%s", a->config);
+	job->done = on_job_done;
+	job->userdata = a;
+	if (kf_job_start(&a->loop, job, &err) < 0) {
+		kf_log_fail(KF_ERROR, "agent", &err, "trying again in 10 s");
+		return -1;
+	}
+	a->job = kf_take(job);
+	return 0;
+}
+
+/* --- withdrawals --------------------------------------------------------------------------- */
+
+#define CLEAR_FIRST_MS 5
+#define CLEAR_MS       50 /* the kubelet allows 100 PodResources calls a second, 10 at once */
+
+static void on_clear_timer(uv_timer_t *timer)
+{
+	kf_agent_ask_clear(timer->data);
+}
+
+static void on_allocatable(void *ud, const struct kf_podresources_row *row, unsigned n,
+			   const struct kf_error *err)
+{
+	struct kf_agent *a = ud;
+	unsigned i, still = 0;
+
+	if (a->stopping || a->withdrawals.n == 0)
+		return;
+	for (i = 0; i < n; i++)
+		still += kf_withdraw_state(&a->withdrawals, row[i].id) != KF_WITHDRAW_NONE;
+	if (err || still) {
+		if (err && a->clear_tries++ % 100 == 0)
+			kf_log_fail(KF_WARN, "kubelet", err,
+				    "nothing is destroyed until it says what it hands out");
+		uv_timer_start(&a->clear, on_clear_timer,
+			       a->clear_tries++ < 4 ? CLEAR_FIRST_MS : CLEAR_MS, 0);
+		return;
+	}
+	kf_withdraw_set(&a->withdrawals, KF_WITHDRAW_CLEAR);
+	kf_agent_mark(a);
+}
+
+/* Is there a kubelet that could hand out what we withdraw? */
+static int kubelet_is_there(const struct kf_agent *a)
+{
+	char path[512];
+	struct stat st;
+
+	snprintf(path, sizeof(path), "%s/kubelet.sock", a->set->kubelet_dir);
+	return a->n_listening > 0 || stat(path, &st) == 0;
+}
+
+void kf_agent_ask_clear(struct kf_agent *a)
+{
+	struct kf_error err = {0};
+
+	if (a->stopping || a->job || kf_withdraw_all(&a->withdrawals, KF_WITHDRAW_CLEAR))
+		return;
+	if (!kubelet_is_there(a)) {
+		kf_withdraw_set(&a->withdrawals, KF_WITHDRAW_CLEAR);
+		kf_agent_mark(a);
+		return;
+	}
+	if (!a->podresources ||
+	    kf_podresources_allocatable(a->podresources, on_allocatable, a, &err) < 0)
+		uv_timer_start(&a->clear, on_clear_timer, 1000, 0);
+}
+
+/* --- one pass ------------------------------------------------------------------------------ */
+
+static void let_go(struct kf_agent *a)
+{
+	kf_plan_free(a->plan);
+	a->plan = NULL;
+	if (a->withdrawals.n == 0)
+		return;
+	a->withdrawals.n = 0;
+	kf_agent_publish(a);
+}
+
+static void on_wait_timer(uv_timer_t *timer)
+{
+	kf_agent_read(timer->data);
+}
+
+static void look_again(struct kf_agent *a, uint64_t ms)
+{
+	uv_timer_start(&a->wait, on_wait_timer, ms, 0);
+}
+
+static void say_waiting(struct kf_agent *a)
+{
+	char holders[900], reason[1024];
+
+	kf_blockers_text(a->node, a->plan, &a->holds, holders, sizeof(holders));
+	snprintf(reason, sizeof(reason), "waiting for %s; the rest of %.63s follows as they end",
+		 holders, a->config);
+	kf_agent_say(a, KF_STATE_PENDING, reason);
+}
+
+/* Steps to carry out now: the early ones alone, or all that are not blocked. */
+static unsigned select_steps(const struct kf_plan *plan, int early_only, struct kf_step *out)
+{
+	unsigned i, n = 0;
+
+	for (i = 0; i < plan->n; i++)
+		if (!plan->step[i].blocked && (!early_only || plan->step[i].early))
+			out[n++] = plan->step[i];
+	return n;
+}
+
+static void act(struct kf_agent *a, int early_only)
+{
+	kf_auto_mem struct kf_step *steps = kf_calloc(a->plan->n, sizeof(*steps));
+	unsigned n;
+
+	if (!steps)
+		return;
+	n = select_steps(a->plan, early_only, steps);
+	if (!early_only)
+		kf_withdraw_set(&a->withdrawals, KF_WITHDRAW_DESTROYING);
+	kf_agent_start_job(a, steps, n, 0);
+}
+
+static int has_steps(const struct kf_plan *plan, int early_only)
+{
+	unsigned i;
+
+	for (i = 0; i < plan->n; i++)
+		if (!plan->step[i].blocked && (!early_only || plan->step[i].early))
+			return 1;
+	return 0;
+}
+
+static void say_failure(struct kf_agent *a)
+{
+	kf_agent_say(a, a->failure_is_wait ? KF_STATE_PENDING : KF_STATE_FAILED, a->failure.msg);
+}
+
+/* The plan is there: do the first thing that can be done. */
+static void advance(struct kf_agent *a)
+{
+	uint64_t now = kf_now_ms();
+	int changed = kf_withdraw_victims(&a->withdrawals, a->node, a->plan);
+
+	if (changed != 0)
+		kf_agent_publish(a);
+	if (a->plan->n_blocked && a->set->when_blocked == KF_BLOCKED_EVICT)
+		kf_agent_evict(a);
+	if (a->retry_at_ms > now && a->failure.code) {
+		say_failure(a);
+		look_again(a, a->retry_at_ms - now);
+		return;
+	}
+	if (a->plan->n_blocked)
+		say_waiting(a);
+	else if (a->state != KF_STATE_REBOOTING)
+		kf_agent_say(a, KF_STATE_PENDING, "");
+	if (has_steps(a->plan, 1)) {
+		act(a, 1);
+	} else if (has_steps(a->plan, 0) && kf_withdraw_all(&a->withdrawals, KF_WITHDRAW_CLEAR)) {
+		act(a, 0);
+	} else if (has_steps(a->plan, 0)) {
+		a->clear_tries = 0;
+		kf_agent_ask_clear(a);
+		look_again(a, KF_WAIT_MS);
+	} else {
+		look_again(a, KF_WAIT_MS);
+	}
+}
+
+static int same_geometry(const struct kf_saved_gpu *saved, const struct kf_gpu *gpu)
+{
+	struct kf_geometry g;
+	unsigned i, k;
+
+	kf_gpu_geometry(gpu, &g);
+	if (!saved || saved->mig != gpu->mig_current || saved->n != g.n)
+		return 0;
+	for (i = 0; i < g.n; i++) {
+		for (k = 0; k < saved->n; k++)
+			if (saved->instance[k].start == g.at[i].start &&
+			    saved->instance[k].profile == gpu->shape.profile[g.at[i].profile].id)
+				break;
+		if (k == saved->n)
+			return 0;
+	}
+	return 1;
+}
+
+static int is_saved(const struct kf_agent *a)
+{
+	unsigned g;
+
+	if (!a->saved || strcmp(a->saved->config, a->config) != 0)
+		return 0;
+	for (g = 0; g < a->node->n_gpus; g++)
+		if (a->node->gpu[g].state == KF_GPU_OK &&
+		    !same_geometry(kf_saved_find(a->saved, a->node->gpu[g].uuid), &a->node->gpu[g]))
+			return 0;
+	return 1;
+}
+
+/* A GPU that does not answer cannot be said to be as configured. */
+static int say_silent_gpus(struct kf_agent *a)
+{
+	char reason[512];
+	unsigned g;
+
+	for (g = 0; g < a->node->n_gpus; g++) {
+		const struct kf_gpu *gpu = &a->node->gpu[g];
+
+		if (gpu->state == KF_GPU_OK || !a->target->gpu[g].mentioned)
+			continue;
+		snprintf(reason, sizeof(reason),
+			 "gpu %u does not answer (%s); it follows when it does", g, gpu->trouble);
+		kf_agent_say(a, KF_STATE_PENDING, reason);
+		return 1;
+	}
+	return 0;
+}
+
+static void settled(struct kf_agent *a)
+{
+	let_go(a);
+	if (say_silent_gpus(a))
+		return;
+	a->failures = 0;
+	a->failure = (struct kf_error){0};
+	uv_timer_stop(&a->wait);
+	kf_agent_say(a, KF_STATE_SUCCESS, "");
+	if (!is_saved(a))
+		kf_agent_start_job(a, NULL, 0, 1);
+}
+
+static void cannot(struct kf_agent *a, const struct kf_error *err)
+{
+	let_go(a);
+	uv_timer_stop(&a->wait);
+	kf_agent_say(a, KF_STATE_FAILED, err->msg);
+}
+
+static int make_target(struct kf_agent *a, struct kf_error *err)
+{
+	struct kf_target *target = NULL;
+
+	if (!a->configs)
+		return kf_fail(err, KF_E_INPUT, 0, "%s", a->failure.msg);
+	if (kf_mig_configs_target(a->configs, a->config, a->node, &target, err) < 0)
+		return -1;
+	kf_target_free(a->target);
+	a->target = target;
+	return 0;
+}
+
+void kf_agent_reconcile(struct kf_agent *a)
+{
+	struct kf_plan *plan = NULL;
+	struct kf_error err = {0};
+	int answer;
+
+	if (a->job || a->stopping)
+		return;
+	if (a->set->single_alias)
+		kf_agent_publish(a);
+	if (!a->node)
+		return;
+	if (!a->config[0]) {
+		let_go(a);
+		kf_agent_say(a, KF_STATE_NONE, "");
+		return;
+	}
+	if (a->driver_state != KF_DRIVER_OK) {
+		let_go(a);
+		kf_agent_say(a, KF_STATE_PENDING, a->driver_err.msg);
+		return;
+	}
+	if (make_target(a, &err) < 0) {
+		cannot(a, &err);
+		return;
+	}
+	answer = kf_plan_make(a->node, a->target, &a->holds, &plan, &err);
+	if (answer == KF_PLAN_SETTLED) {
+		settled(a);
+	} else if (answer < 0) {
+		cannot(a, &err);
+	} else {
+		if (a->saved && !strcmp(a->saved->config, a->config))
+			kf_restore_places(a->node, a->saved, plan);
+		kf_plan_free(a->plan);
+		a->plan = plan;
+		advance(a);
+	}
+	if (a->dirty)
+		kf_agent_mark(a);
+}

@@ -1,0 +1,94 @@
+/*
+ * `kerf status` asks here: a unix socket in the state directory, mode 0600.  A client connects and
+ * is told the agent's view as one JSON text; nothing is read from it.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "agent/internal.h"
+#include "base/alloc.h"
+
+#define CLIENTS 8 /* at once; a status is over in a millisecond */
+
+struct client {
+	uv_pipe_t pipe;
+	uv_write_t write;
+	char *text;
+	struct kf_agent *agent;
+};
+
+static void on_closed(uv_handle_t *handle)
+{
+	struct client *c = handle->data;
+
+	c->agent->n_status_clients--;
+	free(c->text);
+	free(c);
+}
+
+static void on_written(uv_write_t *write, int status)
+{
+	struct client *c = write->data;
+
+	(void)status;
+	if (!uv_is_closing((uv_handle_t *)&c->pipe))
+		uv_close((uv_handle_t *)&c->pipe, on_closed);
+}
+
+static void answer(struct client *c)
+{
+	uv_buf_t buf;
+
+	c->text = kf_agent_status_json(c->agent);
+	buf = uv_buf_init(c->text, c->text ? (unsigned)strlen(c->text) : 0);
+	c->write.data = c;
+	if (!c->text || uv_write(&c->write, (uv_stream_t *)&c->pipe, &buf, 1, on_written) < 0)
+		uv_close((uv_handle_t *)&c->pipe, on_closed);
+}
+
+static void on_connection(uv_stream_t *server, int status)
+{
+	struct kf_agent *a = server->data;
+	struct client *c;
+
+	if (status < 0)
+		return;
+	c = kf_calloc(1, sizeof(*c));
+	if (!c)
+		return;
+	c->agent = a;
+	c->pipe.data = c;
+	uv_pipe_init(&a->loop, &c->pipe, 0);
+	a->n_status_clients++;
+	if (uv_accept(server, (uv_stream_t *)&c->pipe) < 0 || a->n_status_clients > CLIENTS ||
+	    a->stopping)
+		uv_close((uv_handle_t *)&c->pipe, on_closed);
+	else
+		answer(c);
+}
+
+int kf_agent_serve(struct kf_agent *a, struct kf_error *err)
+{
+	char path[512];
+	mode_t mask;
+	int r;
+
+	snprintf(path, sizeof(path), "%s/agent.sock", a->set->state_dir);
+	/* The ledger's lock says that no other agent is alive here: what lies there is left over.
+	 */
+	unlink(path);
+	uv_pipe_init(&a->loop, &a->status, 0);
+	a->status.data = a;
+	mask = umask(0177);
+	r = uv_pipe_bind(&a->status, path);
+	umask(mask);
+	if (r == 0)
+		r = uv_listen((uv_stream_t *)&a->status, CLIENTS, on_connection);
+	if (r < 0)
+		return kf_fail(err, KF_E_SYSTEM, -r, "listen on %s: %s", path, uv_strerror(r));
+	return 0;
+}

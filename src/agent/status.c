@@ -1,0 +1,275 @@
+/* What `kerf status` shows; see status.h. */
+#include "agent/status.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "agent/internal.h"
+#include "base/text.h"
+
+/* --- to JSON ------------------------------------------------------------------------------- */
+
+static json_t *hold_json(const struct kf_hold *h)
+{
+	if (h->by == KF_HOLD_PROCESS)
+		return json_pack("{s:i}", "pid", (int)h->pid);
+	return json_pack("{s:s,s:s,s:s,s:s,s:s}", "namespace", h->pod_namespace, "pod", h->pod_name,
+			 "podUID", h->pod_uid, "container", h->container, "resource", h->resource);
+}
+
+static json_t *holders_json(const struct kf_status_view *v, const char *id)
+{
+	json_t *list = json_array();
+	unsigned i;
+
+	for (i = 0; v->holds && i < v->holds->n; i++)
+		if (!strcmp(v->holds->hold[i].id, id))
+			json_array_append_new(list, hold_json(&v->holds->hold[i]));
+	return list;
+}
+
+static const char *state_of(const struct kf_status_view *v, const struct kf_gpu *gpu,
+			    const char *id)
+{
+	if (gpu->state != KF_GPU_OK)
+		return "unhealthy";
+	if (v->withdrawals && kf_withdraw_state(v->withdrawals, id) != KF_WITHDRAW_NONE)
+		return "withdrawn";
+	return v->holds && kf_holds_find(v->holds, id) ? "held" : "free";
+}
+
+static json_t *slice_json(const struct kf_status_view *v, const struct kf_gpu *gpu,
+			  const struct kf_instance *in, const struct kf_ci *ci)
+{
+	unsigned size = in->profile == KF_NONE ? 0 : gpu->shape.profile[in->profile].size;
+	char resource[64];
+
+	if (v->strategy == KF_MIG_MIXED)
+		kf_slice_resource(ci->name, resource, sizeof(resource));
+	else
+		snprintf(resource, sizeof(resource), "nvidia.com/gpu");
+	return json_pack("{s:s,s:s,s:i,s:i,s:i,s:i,s:I,s:i,s:s,s:s,s:o}", "uuid", ci->uuid,
+			 "profile", ci->name, "gpuInstance", (int)in->id, "computeInstance",
+			 (int)ci->id, "start", (int)in->start, "size", (int)size, "memoryMiB",
+			 (json_int_t)ci->memory_mib, "sm", (int)ci->sm, "resource", resource,
+			 "state", state_of(v, gpu, ci->uuid), "holders", holders_json(v, ci->uuid));
+}
+
+static json_t *gpu_json(const struct kf_status_view *v, const struct kf_gpu *gpu)
+{
+	json_t *slices = json_array(), *json;
+	unsigned i, c;
+
+	for (i = 0; i < gpu->n_instances; i++)
+		for (c = 0; c < gpu->instance[i].n_ci; c++)
+			json_array_append_new(slices, slice_json(v, gpu, &gpu->instance[i],
+								 &gpu->instance[i].ci[c]));
+	json = json_pack("{s:i,s:i,s:s,s:s,s:s,s:I,s:s,s:i,s:{s:b,s:b,s:b},s:i,s:o,s:o}", "index",
+			 (int)gpu->index, "minor", (int)gpu->minor, "uuid", gpu->uuid, "name",
+			 gpu->name, "busId", gpu->bus_id, "memoryMiB", (json_int_t)gpu->memory_mib,
+			 "state", state_of(v, gpu, gpu->uuid), "units", (int)gpu->shape.units,
+			 "mig", "capable", gpu->mig_capable, "current", gpu->mig_current, "pending",
+			 gpu->mig_pending, "processes", (int)gpu->n_processes, "holders",
+			 holders_json(v, gpu->uuid), "slices", slices);
+	if (json && gpu->trouble[0])
+		json_object_set_new(json, "trouble", json_string(gpu->trouble));
+	return json;
+}
+
+static void add_text(json_t *json, const char *key, const char *value)
+{
+	if (value && value[0])
+		json_object_set_new(json, key, json_string(value));
+}
+
+static void add_counts(json_t *json, const struct kf_agent_counts *c)
+{
+	json_object_set_new(json, "counts",
+			    json_pack("{s:I,s:I,s:I,s:I,s:I,s:I,s:I}", "allocated",
+				      (json_int_t)c->allocated, "refused", (json_int_t)c->refused,
+				      "refusedWithdrawn", (json_int_t)c->refused_withdrawn,
+				      "withdrawalsCancelled", (json_int_t)c->cancelled, "changes",
+				      (json_int_t)c->changes, "instancesCreated",
+				      (json_int_t)c->created, "instancesDestroyed",
+				      (json_int_t)c->destroyed));
+}
+
+static void add_node(json_t *json, const struct kf_status_view *v)
+{
+	json_t *gpus = json_array();
+	char cuda[24];
+	unsigned g;
+
+	snprintf(cuda, sizeof(cuda), "%u.%u", v->node->cuda_major, v->node->cuda_minor);
+	json_object_set_new(json, "driver",
+			    json_pack("{s:s,s:s}", "version", v->node->driver_version, "cuda",
+				      cuda));
+	for (g = 0; g < v->node->n_gpus; g++)
+		json_array_append_new(gpus, gpu_json(v, &v->node->gpu[g]));
+	json_object_set_new(json, "gpus", gpus);
+}
+
+json_t *kf_status_json(const struct kf_status_view *v)
+{
+	static const char *const strategy[] = {"none", "single", "mixed"};
+	json_t *json = json_object();
+
+	if (!json)
+		return NULL;
+	add_text(json, "source", v->source);
+	add_text(json, "node", v->node_name);
+	add_text(json, "migStrategy", strategy[v->strategy]);
+	add_text(json, "config", v->config);
+	add_text(json, "state", v->state);
+	add_text(json, "reason", v->reason);
+	add_text(json, "warning", v->warning);
+	add_text(json, "driverTrouble", v->driver_trouble);
+	add_text(json, "containers", v->cdi);
+	if (v->node)
+		add_node(json, v);
+	if (v->counts)
+		add_counts(json, v->counts);
+	return json;
+}
+
+char *kf_agent_status_json(const struct kf_agent *a)
+{
+	struct kf_offer_rules rules;
+	char warning[256] = "", cdi[320] = "";
+	struct kf_status_view v = {
+		.source = "agent",
+		.node_name = a->set->node_name,
+		.node = a->node,
+		.driver_trouble = a->driver_state == KF_DRIVER_OK ? NULL : a->driver_err.msg,
+		.holds = &a->holds,
+		.withdrawals = &a->withdrawals,
+		.strategy = (enum kf_mig_strategy)a->set->mig_strategy,
+		.config = a->config,
+		.state = kf_state_text(a->state),
+		.reason = a->reason,
+		.warning = warning,
+		.cdi = cdi,
+		.counts = &a->counts,
+	};
+	json_t *json;
+	char *text;
+
+	kf_agent_offer_rules(a, &rules);
+	if (a->node)
+		kf_offers_trouble(a->node, &rules, warning, sizeof(warning));
+	snprintf(cdi, sizeof(cdi), "%s", a->runtime.reason);
+	json = kf_status_json(&v);
+	text = json ? json_dumps(json, JSON_INDENT(2)) : NULL;
+	json_decref(json);
+	return text;
+}
+
+/* --- to text ------------------------------------------------------------------------------- */
+
+static const char *get(json_t *json, const char *key)
+{
+	const char *s = json_string_value(json_object_get(json, key));
+
+	return s ? s : "";
+}
+
+static int get_int(json_t *json, const char *key)
+{
+	return (int)json_integer_value(json_object_get(json, key));
+}
+
+static void add_holders(struct kf_text *t, json_t *holders)
+{
+	json_t *h;
+	size_t i;
+
+	json_array_foreach(holders, i, h)
+	{
+		kf_text_add(t, i ? ", " : "  ");
+		if (json_object_get(h, "pid"))
+			kf_text_addf(t, "pid %d", get_int(h, "pid"));
+		else if (get(h, "pod")[0])
+			kf_text_addf(t, "%s/%s", get(h, "namespace"), get(h, "pod"));
+		else
+			kf_text_add(t, "a pod");
+	}
+}
+
+static void add_slice(struct kf_text *t, json_t *s, int wide)
+{
+	int start = get_int(s, "start"), size = get_int(s, "size");
+	char place[16];
+
+	snprintf(place, sizeof(place), "%d-%d", start % 100, (start + size - 1) % 100);
+	kf_text_addf(t, "    %-14s %-6s %6.1f GiB %4d SM  %-9s", get(s, "profile"), place,
+		     get_int(s, "memoryMiB") / 1024.0, get_int(s, "sm"), get(s, "state"));
+	if (wide)
+		kf_text_addf(t, "  %s", get(s, "uuid"));
+	add_holders(t, json_object_get(s, "holders"));
+	kf_text_add(t, "\n");
+}
+
+static const char *mig_word(json_t *gpu)
+{
+	json_t *mig = json_object_get(gpu, "mig");
+	int current = json_is_true(json_object_get(mig, "current"));
+	int pending = json_is_true(json_object_get(mig, "pending"));
+
+	if (!json_is_true(json_object_get(mig, "capable")))
+		return "no MIG";
+	if (current != pending)
+		return pending ? "MIG off, on is pending" : "MIG on, off is pending";
+	return current ? "MIG" : "MIG off";
+}
+
+static void add_gpu(struct kf_text *t, json_t *gpu, int wide)
+{
+	json_t *slices = json_object_get(gpu, "slices"), *s;
+	size_t i, held = 0;
+
+	json_array_foreach(slices, i, s) held += !strcmp(get(s, "state"), "held");
+	kf_text_addf(t, "gpu %d  %s  %s", get_int(gpu, "index"), get(gpu, "name"), mig_word(gpu));
+	if (json_array_size(slices))
+		kf_text_addf(t, "  %zu slices, %zu held", json_array_size(slices), held);
+	else
+		kf_text_addf(t, "  %.1f GiB  %s", get_int(gpu, "memoryMiB") / 1024.0,
+			     get(gpu, "state"));
+	if (wide)
+		kf_text_addf(t, "  %s  %s", get(gpu, "uuid"), get(gpu, "busId"));
+	add_holders(t, json_object_get(gpu, "holders"));
+	if (get(gpu, "trouble")[0])
+		kf_text_addf(t, "\n    %s", get(gpu, "trouble"));
+	kf_text_add(t, "\n");
+	json_array_foreach(slices, i, s) add_slice(t, s, wide);
+}
+
+static void add_head(struct kf_text *t, json_t *status)
+{
+	json_t *driver = json_object_get(status, "driver");
+
+	if (driver)
+		kf_text_addf(t, "driver %s, CUDA %s, migStrategy %s\n", get(driver, "version"),
+			     get(driver, "cuda"), get(status, "migStrategy"));
+	if (get(status, "config")[0])
+		kf_text_addf(t, "MIG configuration %s: %s%s%s\n", get(status, "config"),
+			     get(status, "state"), get(status, "reason")[0] ? ", " : "",
+			     get(status, "reason"));
+	else if (!strcmp(get(status, "source"), "agent"))
+		kf_text_add(t, "no MIG configuration is selected: the slices stay as they are\n");
+	if (get(status, "warning")[0])
+		kf_text_addf(t, "warning: %s\n", get(status, "warning"));
+	if (get(status, "driverTrouble")[0])
+		kf_text_addf(t, "driver: %s\n", get(status, "driverTrouble"));
+}
+
+char *kf_status_text(json_t *status, int wide)
+{
+	struct kf_text t = {0};
+	json_t *gpu;
+	size_t i;
+
+	add_head(&t, status);
+	json_array_foreach(json_object_get(status, "gpus"), i, gpu) add_gpu(&t, gpu, wide);
+	return kf_text_take(&t);
+}

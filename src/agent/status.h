@@ -1,0 +1,33 @@
+/* What `kerf status` shows, as JSON and as text for people. */
+#pragma once
+
+#include <jansson.h>
+
+#include "agent/withdraw.h"
+#include "config/settings.h"
+#include "model/holds.h"
+#include "model/node.h"
+
+struct kf_agent_counts;
+
+/* All borrowed; what is NULL or empty is left out. */
+struct kf_status_view {
+	const char *source; /* "agent", or "driver" when no agent was asked */
+	const char *node_name;
+	const struct kf_node *node;
+	const char *driver_trouble; /* why there is no node, or an old one */
+	const struct kf_holds *holds;
+	const struct kf_withdrawals *withdrawals;
+	enum kf_mig_strategy strategy;
+	const char *config, *state, *reason;
+	const char *cdi;     /* how containers get their devices, and why so */
+	const char *warning; /* of the strategy: slices held back */
+	const struct kf_agent_counts *counts;
+};
+
+/* NULL: no memory.  The caller's to json_decref. */
+json_t *kf_status_json(const struct kf_status_view *view);
+
+/* The table for people, from that JSON; `wide` adds UUIDs.  The caller's to free; NULL: no memory.
+ */
+char *kf_status_text(json_t *status, int wide);

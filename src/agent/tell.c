@@ -1,0 +1,222 @@
+/*
+ * Tell: the kubelet's lists; the Node's label, annotation and Events.
+ *
+ * The Node's label and annotation are state: what the API server has (as the watch shows it) is
+ * compared with what should be there, and patched until it is.  Events are news.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "agent/internal.h"
+#include "base/log.h"
+
+const char *kf_state_text(enum kf_state state)
+{
+	static const char *const text[] = {
+		[KF_STATE_NONE] = "",
+		[KF_STATE_PENDING] = "pending",
+		[KF_STATE_SUCCESS] = "success",
+		[KF_STATE_FAILED] = "failed",
+		[KF_STATE_REBOOTING] = "rebooting",
+	};
+
+	return text[state];
+}
+
+/* --- the kubelet --------------------------------------------------------------------------- */
+
+static int is_withdrawn(const void *userdata, const char *id)
+{
+	const struct kf_agent *a = userdata;
+
+	return kf_withdraw_state(&a->withdrawals, id) != KF_WITHDRAW_NONE;
+}
+
+void kf_agent_offer_rules(const struct kf_agent *a, struct kf_offer_rules *ret)
+{
+	*ret = (struct kf_offer_rules){
+		.strategy = (enum kf_mig_strategy)a->set->mig_strategy,
+		.single_alias = a->set->single_alias,
+		.target = a->target,
+		.holds = &a->holds,
+		.withdrawn = is_withdrawn,
+		.userdata = a,
+	};
+}
+
+void kf_agent_publish(struct kf_agent *a)
+{
+	struct kf_offers offers = {0};
+	struct kf_offer_rules rules;
+	struct kf_error err = {0};
+
+	if (!a->node || !a->kubelet)
+		return;
+	kf_agent_offer_rules(a, &rules);
+	if (kf_offers_make(a->node, &rules, &offers, &err) < 0 ||
+	    kf_kubelet_publish(a->kubelet, &offers, &err) < 0)
+		kf_log_fail(KF_ERROR, "kubelet", &err, "the list published before stays");
+	kf_offers_done(&offers);
+}
+
+/* --- the Node ------------------------------------------------------------------------------ */
+
+static void tell_event(struct kf_agent *a)
+{
+	static const struct {
+		const char *type, *reason;
+	} kind[] = {
+		[KF_STATE_PENDING] = {KF_EVENT_NORMAL, "MIGConfigPending"},
+		[KF_STATE_SUCCESS] = {KF_EVENT_NORMAL, "MIGConfigApplied"},
+		[KF_STATE_FAILED] = {KF_EVENT_WARNING, "MIGConfigFailed"},
+		[KF_STATE_REBOOTING] = {KF_EVENT_WARNING, "MIGConfigRebooting"},
+	};
+	struct kf_error err = {0};
+	char note[1200];
+
+	/* "pending" without a reason is over in a moment: no news */
+	if (!a->events || a->state == KF_STATE_NONE ||
+	    (a->state == KF_STATE_PENDING && !a->reason[0]))
+		return;
+	snprintf(note, sizeof(note), "MIG configuration %s: %s", a->config,
+		 a->reason[0] ? a->reason : "applied");
+	if (kf_events_tell(a->events, kind[a->state].type, kind[a->state].reason, "Repartition",
+			   note, &err) < 0)
+		kf_log_fail(KF_WARN, "kube", &err, "the Event is dropped");
+}
+
+void kf_agent_say(struct kf_agent *a, enum kf_state state, const char *reason)
+{
+	if (a->state == state && !strcmp(a->reason, reason))
+		return;
+	a->state = state;
+	snprintf(a->reason, sizeof(a->reason), "%s", reason);
+	if (state != KF_STATE_NONE)
+		kf_log(state == KF_STATE_FAILED ? KF_ERROR : KF_INFO, "agent",
+		       "MIG configuration %s: %s%s%s", a->config, kf_state_text(state),
+		       reason[0] ? ": " : "", reason);
+	tell_event(a);
+	kf_agent_patch(a);
+}
+
+static void on_patch_timer(uv_timer_t *timer)
+{
+	kf_agent_patch(timer->data);
+}
+
+static void on_patched(void *ud, int result, const struct kf_kube_node *node,
+		       const struct kf_error *err)
+{
+	struct kf_agent *a = ud;
+
+	a->patching = 0;
+	if (result == 0) {
+		const char *state = kf_kube_node_label(node, KF_LABEL_STATE);
+		const char *reason = kf_kube_node_annotation(node, KF_ANNOTATION_REASON);
+
+		snprintf(a->seen_state, sizeof(a->seen_state), "%s", state ? state : "");
+		snprintf(a->seen_reason, sizeof(a->seen_reason), "%s", reason ? reason : "");
+		kf_agent_patch(a);
+		return;
+	}
+	if (result < 0)
+		kf_log_fail(KF_WARN, "kube", err, "telling the Node again in 2 s");
+	uv_timer_start(&a->patch_timer, on_patch_timer, 2000, 0);
+}
+
+void kf_agent_patch(struct kf_agent *a)
+{
+	const char *state = kf_state_text(a->state);
+	struct kf_kube_edit edit[] = {
+		{KF_KUBE_LABEL, KF_LABEL_STATE, state[0] ? state : NULL},
+		{KF_KUBE_ANNOTATION, KF_ANNOTATION_REASON, a->reason[0] ? a->reason : NULL},
+	};
+	struct kf_error err = {0};
+
+	/* Before the Node has been seen we do not know what is selected, so there is nothing to
+	 * say. */
+	if (!a->kube || !a->label_known || a->patching || a->stopping)
+		return;
+	/* Without a selection the label is not ours to remove: NVIDIA's manager leaves it as well.
+	 */
+	if (a->state == KF_STATE_NONE && !a->config[0])
+		return;
+	if (!strcmp(a->seen_state, state) && !strcmp(a->seen_reason, a->reason))
+		return;
+	if (kf_kube_node_patch(a->kube, a->set->node_name, edit, 2, NULL, on_patched, a, &err) <
+	    0) {
+		kf_log_fail(KF_WARN, "kube", &err, "telling the Node again in 2 s");
+		uv_timer_start(&a->patch_timer, on_patch_timer, 2000, 0);
+		return;
+	}
+	a->patching = 1;
+}
+
+static void take_node(struct kf_agent *a, const struct kf_kube_node *node)
+{
+	const char *config = kf_kube_node_label(node, KF_LABEL_CONFIG);
+	const char *state = kf_kube_node_label(node, KF_LABEL_STATE);
+	const char *reason = kf_kube_node_annotation(node, KF_ANNOTATION_REASON);
+
+	snprintf(a->seen_state, sizeof(a->seen_state), "%s", state ? state : "");
+	snprintf(a->seen_reason, sizeof(a->seen_reason), "%s", reason ? reason : "");
+	a->label_known = 1;
+	uv_timer_stop(&a->patience);
+	kf_agent_choose(a, config ? config : "", KF_BY_LABEL);
+	kf_agent_patch(a);
+}
+
+static void on_object(void *ud, enum kf_watch_type type, json_t *object)
+{
+	kf_auto(kf_kube_node_freep) struct kf_kube_node *node = NULL;
+	struct kf_agent *a = ud;
+	struct kf_error err = {0};
+
+	if (type == KF_WATCH_DELETED) {
+		kf_log(KF_WARN, "kube", "Node %s is gone; the slices stay as they are",
+		       a->set->node_name);
+		return;
+	}
+	if (kf_kube_node_read(object, &node, &err) < 0) {
+		kf_log_fail(KF_WARN, "kube", &err, "ignoring it");
+		return;
+	}
+	if (!strcmp(node->name, a->set->node_name))
+		take_node(a, node);
+}
+
+static void on_trouble(void *ud, const struct kf_error *err)
+{
+	(void)ud;
+	kf_log(KF_WARN, "kube", "%s", err->msg);
+}
+
+int kf_agent_kube_start(struct kf_agent *a, struct kf_error *err)
+{
+	static const struct kf_watch_events events = {.object = on_object, .trouble = on_trouble};
+	char selector[300];
+	int answer;
+
+	if (!a->set->node_name[0])
+		return 0;
+	answer = kf_kube_config_load(a->set->kubeconfig, NULL, &a->kube_config, err);
+	if (answer == KF_KUBE_NOWHERE)
+		return 0;
+	if (answer < 0 || kf_kube_open(&a->loop, a->kube_config, &a->kube, err) < 0)
+		return -1;
+	snprintf(selector, sizeof(selector), "metadata.name=%s", a->set->node_name);
+	if (kf_events_new(a->kube, a->set->node_name, on_trouble, a, &a->events, err) < 0)
+		return -1;
+	return kf_watch_start(a->kube, "/api/v1/nodes", selector, KF_WATCH_METADATA, &events, a,
+			      &a->watch, err);
+}
+
+void kf_agent_kube_stop(struct kf_agent *a)
+{
+	kf_watch_stop(a->watch);
+	a->watch = NULL;
+	if (a->kube)
+		kf_kube_forget(a->kube, a);
+	a->events = kf_events_free(a->events);
+}

@@ -1,0 +1,245 @@
+/* The node without the agent; see local.h. */
+#include "cli/local.h"
+
+#include <getopt.h>
+#include <libfyaml.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "agent/holdings.h"
+#include "base/alloc.h"
+#include "base/clock.h"
+#include "base/error.h"
+#include "nvml/nvml.h"
+#include "nvml/read.h"
+
+enum { OPT_ROOT = 256, OPT_STATE, OPT_KUBELET, OPT_STRATEGY };
+
+static const struct option options[] = {
+	{"config-file", required_argument, NULL, 'f'},
+	{"selected-config", required_argument, NULL, 'c'},
+	{"output", required_argument, NULL, 'o'},
+	{"label", required_argument, NULL, 'l'},
+	{"mode-only", no_argument, NULL, 'm'},
+	{"valid-config", no_argument, NULL, 'a'},
+	{"root", required_argument, NULL, OPT_ROOT},
+	{"state-dir", required_argument, NULL, OPT_STATE},
+	{"kubelet-dir", required_argument, NULL, OPT_KUBELET},
+	{"mig-strategy", required_argument, NULL, OPT_STRATEGY},
+	{NULL, 0, NULL, 0},
+};
+
+static int set(struct kf_local *l, enum kf_setting_index i, const char *value)
+{
+	struct kf_error err = {0};
+
+	if (kf_settings_set(l->set, i, value, KF_FROM_CLI, &err) < 0)
+		return kf_cli_fail(&err, KF_EXIT_USAGE);
+	return KF_EXIT_OK;
+}
+
+static int take_option(struct kf_local *l, int c)
+{
+	switch (c) {
+	case 'f':
+		return set(l, KF_SET_mig_config, optarg);
+	case 'c':
+		l->config = optarg;
+		return KF_EXIT_OK;
+	case 'o':
+		l->output = optarg;
+		return KF_EXIT_OK;
+	case 'l':
+		l->label = optarg;
+		return KF_EXIT_OK;
+	case 'm':
+		l->mode_only = 1;
+		return KF_EXIT_OK;
+	case 'a':
+		l->valid_only = 1;
+		return KF_EXIT_OK;
+	case OPT_ROOT:
+		return set(l, KF_SET_root, optarg);
+	case OPT_STATE:
+		return set(l, KF_SET_state_dir, optarg);
+	case OPT_KUBELET:
+		return set(l, KF_SET_kubelet_dir, optarg);
+	case OPT_STRATEGY:
+		return set(l, KF_SET_mig_strategy, optarg);
+	default: /* getopt has said what is wrong */
+		return KF_EXIT_USAGE;
+	}
+}
+
+static int check_output(const struct kf_local *l)
+{
+	static const char *const known[] = {"json", "yaml", "wide", "text"};
+	struct kf_error err = {0};
+	size_t i;
+
+	for (i = 0; l->output && i < sizeof(known) / sizeof(known[0]); i++)
+		if (!strcmp(l->output, known[i]))
+			return KF_EXIT_OK;
+	if (!l->output)
+		return KF_EXIT_OK;
+	kf_fail(&err, KF_E_INPUT, 0, "-o %s: json, yaml, wide or text is expected", l->output);
+	return kf_cli_fail(&err, KF_EXIT_USAGE);
+}
+
+int kf_local_args(struct kf_local *l, int argc, char **argv)
+{
+	const char *file = getenv("MIG_PARTED_CONFIG_FILE");
+	struct kf_error err = {0};
+	int c, status = KF_EXIT_OK;
+
+	if (kf_settings_new(&l->set, &err) < 0)
+		return kf_cli_fail(&err, KF_EXIT_FAILED);
+	l->config = getenv("MIG_PARTED_SELECTED_CONFIG");
+	if (file && file[0])
+		kf_settings_set(l->set, KF_SET_mig_config, file, KF_FROM_ENV, NULL);
+	optind = 1;
+	while (status == KF_EXIT_OK &&
+	       (c = getopt_long(argc, argv, "f:c:o:l:ma", options, NULL)) != -1)
+		status = take_option(l, c);
+	if (status != KF_EXIT_OK)
+		return status;
+	if (optind < argc) {
+		kf_fail(&err, KF_E_INPUT, 0, "'%s' is not expected here; `kerf help %s` says more",
+			argv[optind], argv[0]);
+		return kf_cli_fail(&err, KF_EXIT_USAGE);
+	}
+	return check_output(l);
+}
+
+int kf_local_read(struct kf_local *l)
+{
+	struct kf_error err = {0};
+	const char *root = kf_job_root(l->set);
+	int answer = 0;
+
+	l->node = kf_node_free(l->node);
+	if (!l->driver)
+		answer = kf_nvml_open(root[0] ? root : NULL, &l->driver, &err);
+	if (answer == 0)
+		answer = kf_nvml_read(l->driver, root, NULL, &l->node, &err);
+	return answer == 0 ? KF_EXIT_OK : kf_cli_fail(&err, KF_EXIT_FAILED);
+}
+
+/* --- who holds what ------------------------------------------------------------------------ */
+
+struct listing {
+	struct kf_pod_rows rows;
+	int answered;
+	struct kf_podresources *client;
+};
+
+static void on_list(void *ud, const struct kf_podresources_row *row, unsigned n,
+		    const struct kf_error *err)
+{
+	struct listing *l = ud;
+
+	l->answered = !err && kf_pod_rows_take(&l->rows, row, n) == 0;
+	kf_podresources_stop(l->client, NULL, NULL);
+}
+
+/* Ask the kubelet, if there is one; a silent one leaves the checkpoint to speak. */
+static void list_pods(const struct kf_local *l, struct listing *ret)
+{
+	char path[512];
+	uv_loop_t loop;
+
+	snprintf(path, sizeof(path), "%s/../pod-resources/kubelet.sock", l->set->kubelet_dir);
+	if (uv_loop_init(&loop) < 0)
+		return;
+	if (kf_podresources_start(&loop, path, &ret->client, NULL) == 0 &&
+	    kf_podresources_list(ret->client, on_list, ret, NULL) < 0)
+		kf_podresources_stop(ret->client, NULL, NULL);
+	uv_run(&loop, UV_RUN_DEFAULT);
+	uv_loop_close(&loop);
+}
+
+static int open_ledger(struct kf_local *l, int lock, struct kf_error *err)
+{
+	int answer;
+
+	if (!lock)
+		return kf_ledger_peek(l->set->state_dir, &l->ledger, err);
+	answer = kf_ledger_open(l->set->state_dir, &l->ledger, err);
+	if (answer < 0 && err->code == KF_E_BUSY)
+		return kf_prefix(err, "an agent runs here; label the Node instead of `kerf apply`");
+	return answer;
+}
+
+int kf_local_holds(struct kf_local *l, int lock)
+{
+	struct kf_checkpoint checkpoint = {0};
+	struct kf_sources from = {.node = l->node};
+	struct listing listing = {0};
+	struct kf_error err = {0};
+	char path[512];
+	int32_t us;
+	int answer;
+
+	if (!l->ledger && open_ledger(l, lock, &err) < 0)
+		return kf_cli_fail(&err, KF_EXIT_FAILED);
+	snprintf(path, sizeof(path), "%s/" KF_CHECKPOINT_FILE, l->set->kubelet_dir);
+	if (kf_checkpoint_read(path, &checkpoint, &err) == 0)
+		from.checkpoint = &checkpoint;
+	list_pods(l, &listing);
+	if (listing.answered)
+		from.pods = &listing.rows;
+	kf_wall(&from.now_s, &us);
+	answer = kf_holdings_update(l->ledger, &from, &l->holds, &err);
+	kf_checkpoint_done(&checkpoint);
+	kf_pod_rows_done(&listing.rows);
+	return answer < 0 ? kf_cli_fail(&err, KF_EXIT_FAILED) : KF_EXIT_OK;
+}
+
+int kf_local_target(struct kf_local *l)
+{
+	struct kf_error err = {0};
+	int r = 0;
+
+	if (!l->configs && l->set->mig_config[0])
+		r = kf_mig_configs_load(l->set->mig_config, &l->configs, &err);
+	else if (!l->configs)
+		r = kf_mig_configs_builtin(&l->configs, &err);
+	if (r < 0)
+		return kf_cli_fail(&err, KF_EXIT_USAGE);
+	if (l->valid_only && l->config)
+		return KF_EXIT_OK;
+	l->target = kf_target_free(l->target);
+	if (kf_mig_configs_target(l->configs, l->config, l->node, &l->target, &err) < 0)
+		return kf_cli_fail(&err, KF_EXIT_USAGE);
+	return KF_EXIT_OK;
+}
+
+void kf_local_done(struct kf_local *l)
+{
+	kf_target_free(l->target);
+	kf_mig_configs_free(l->configs);
+	kf_holds_done(&l->holds);
+	kf_ledger_close(l->ledger);
+	kf_files_free(l->files);
+	kf_node_free(l->node);
+	kf_nvml_close(l->driver);
+	kf_settings_free(l->set);
+}
+
+int kf_local_print(const struct kf_local *l, const char *json)
+{
+	struct fy_document *doc;
+	char *yaml;
+
+	if (!l->output || strcmp(l->output, "yaml") != 0) {
+		printf("%s\n", json);
+		return KF_EXIT_OK;
+	}
+	doc = fy_document_build_from_string(NULL, json, FY_NT);
+	yaml = doc ? fy_emit_document_to_string(doc, FYECF_MODE_BLOCK) : NULL;
+	if (yaml)
+		fputs(yaml, stdout);
+	free(yaml);
+	fy_document_destroy(doc);
+	return yaml ? KF_EXIT_OK : KF_EXIT_FAILED;
+}
