@@ -84,5 +84,8 @@ int kf_kube_config_plain(const char *server, struct kf_kube_config **ret, struct
 
 void kf_kube_times_default(struct kf_kube_times *t);
 
+/* Empty, with default times; NULL without memory. */
+struct kf_kube_config *kf_kube_config_new(void);
+
 struct kf_kube_config *kf_kube_config_free(struct kf_kube_config *c);
 KF_DEFINE_AUTO(struct kf_kube_config, kf_kube_config_free)

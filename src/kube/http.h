@@ -43,9 +43,6 @@ typedef void (*kf_kube_answer_cb)(void *ud, const struct kf_kube_answer *answer)
 int kf_kube_open(uv_loop_t *loop, const struct kf_kube_config *config, struct kf_kube **ret,
 		 struct kf_error *err);
 
-/* Requests that could be told apart from a single try by nobody but the caller go without it. */
-#define KF_KUBE_ONCE 1 /* no retry on 429 and 503: the caller wants that answer (eviction) */
-
 /*
  * Ask.  `path` begins with a slash and may hold a query; POST, PUT and PATCH get
  * ?fieldManager=kerf. `content_type` and `body` (copied) are NULL where there is no body.
@@ -56,9 +53,6 @@ int kf_kube_open(uv_loop_t *loop, const struct kf_kube_config *config, struct kf
 int kf_kube_request(struct kf_kube *k, const char *method, const char *path,
 		    const char *content_type, const char *body, kf_kube_answer_cb cb, void *ud,
 		    struct kf_error *err);
-int kf_kube_request_with(struct kf_kube *k, const char *method, const char *path,
-			 const char *content_type, const char *body, unsigned flags,
-			 kf_kube_answer_cb cb, void *ud, struct kf_error *err);
 
 /* Callbacks that would get this `ud` never come; the requests are still made.  For owners that end
  * before their answers do. */

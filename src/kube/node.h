@@ -13,9 +13,10 @@ struct kf_kube_edit {
 };
 
 /* Answers of the calls below. */
-#define KF_KUBE_CONFLICT 1 /* 409: the Node is at another version than was asked for; read again   \
-			    */
-#define KF_KUBE_GONE 2	   /* 404: there is no such object (any more) */
+#define KF_KUBE_CONFLICT                                                                           \
+	1	       /* 409: the Node is at another version than was asked for; read again       \
+			*/
+#define KF_KUBE_GONE 2 /* 404: there is no such object (any more) */
 
 /*
  * `result`: 0, KF_KUBE_CONFLICT, KF_KUBE_GONE, or negative and *err says why.  `node` is what the
