@@ -178,6 +178,28 @@ size_t kf_grpc_backlog(const struct kf_grpc *g)
 	return nghttp2_session_get_outbound_queue_size(g->session);
 }
 
+static void ignore_request(void *ud, struct kf_grpc_call *call, const char *path,
+			   const uint8_t *message, size_t n)
+{
+}
+
+static void ignore_closed(void *ud, struct kf_grpc_call *call)
+{
+}
+
+void kf_grpc_mute(struct kf_grpc *g)
+{
+	static const struct kf_grpc_server_events silence = {
+		.request = ignore_request,
+		.closed = ignore_closed,
+	};
+	struct kf_grpc_call *call;
+
+	g->ev = &silence;
+	for (call = g->calls; call; call = call->next)
+		call->ev = NULL;
+}
+
 void kf_grpc_shutdown(struct kf_grpc *g)
 {
 	int32_t last = nghttp2_session_get_last_proc_stream_id(g->session);

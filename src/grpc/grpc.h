@@ -84,6 +84,8 @@ int kf_grpc_pull(struct kf_grpc *g, const uint8_t **ret, struct kf_error *err);
 int kf_grpc_alive(const struct kf_grpc *g);
 /* Frames that wait to be written because the peer does not read: a bound for a transport. */
 size_t kf_grpc_backlog(const struct kf_grpc *g);
+/* No event comes from this connection any more, not even from kf_grpc_free. */
+void kf_grpc_mute(struct kf_grpc *g);
 /* Say GOAWAY: no new requests; those that are open go on. */
 void kf_grpc_shutdown(struct kf_grpc *g);
 /* Finish every open request with this status. */
