@@ -3,6 +3,7 @@
 
 #include <ctype.h>
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -110,15 +111,10 @@ int kf_shape_by_id(const struct kf_shape *shape, unsigned id)
 
 void kf_profile_resource(const char *name, char *out, unsigned size)
 {
-	unsigned n = 0;
-
 	if (size == 0)
 		return;
-	for (name = name ? name : ""; *name && n + 1 < size; name++)
-		out[n++] = *name == '+' || *name == ',' ? '.' : *name;
-	out[n] = '\0';
-	if (n + 4 < size) {
-		memmove(out + 4, out, n + 1);
-		memcpy(out, "mig-", 4);
-	}
+	snprintf(out, size, "mig-%s", name ? name : "");
+	for (; *out; out++)
+		if (*out == '+' || *out == ',')
+			*out = '.';
 }
