@@ -26,7 +26,8 @@
 #                more arguments, split at white space
 #
 # Needs root and the packages of group e2e in tools/packages.txt.  A running cluster uses no network
-# but loopback, and has no pod network: pods have hostNetwork: true.  The kubelet's paths are fixed
+# but loopback, and has no pod network: a pod is alone in its namespace (cni/no-network) unless it has
+# hostNetwork: true.  CDI files are read from $KUBE_STATE/cdi alone.  The kubelet's paths are fixed
 # by its interfaces: /var/lib/kubelet is a bind mount of $KUBE_STATE/kubelet while the cluster is up.
 # Whatever a crashed run left behind, `wipe` finds it: processes by the state directory that their
 # command lines name, mounts by their place.
@@ -114,7 +115,7 @@ Y
 
 write_state() {
 	umask 077
-	mkdir -p "$pki" "$state"/{log,pid,run,etcd,kubelet,containerd,cni/net.d,cni/bin,manifests}
+	mkdir -p "$pki" "$state"/{log,pid,run,etcd,kubelet,containerd,cni/net.d,cdi,manifests}
 	if [ ! -s "$pki/ca.crt" ]; then
 		openssl ecparam -name prime256v1 -genkey -noout -out "$pki/ca.key"
 		openssl req -x509 -new -key "$pki/ca.key" -subj /CN=kerf-test-ca -days 3650 -out "$pki/ca.crt" \
@@ -132,10 +133,8 @@ write_state() {
 	local u
 	for u in admin controller-manager scheduler kubelet; do kubeconfig_for "$u"; done
 
-	# hostNetwork pods call no CNI plugin; the runtime only wants a network
-	# configuration to be there before it says that it is ready.
-	cat >"$state/cni/net.d/10-loopback.conflist" <<'Y'
-{"cniVersion": "1.0.0", "name": "loopback", "plugins": [{"type": "loopback"}]}
+	cat >"$state/cni/net.d/10-no-network.conflist" <<'Y'
+{"cniVersion": "1.0.0", "name": "none", "plugins": [{"type": "no-network"}]}
 Y
 	# Without CAP_SYS_RESOURCE nobody may lower oom_score_adj, and every sandbox
 	# would die in runc with "can't get final child's PID from pipe: EOF".
@@ -155,11 +154,11 @@ disabled_plugins = ['io.containerd.snapshotter.v1.blockfile', 'io.containerd.nri
     sandbox = 'localhost/pause:1'
 [plugins.'io.containerd.cri.v1.runtime']
   enable_cdi = true
-  cdi_spec_dirs = ['/etc/cdi', '/var/run/cdi']
+  cdi_spec_dirs = ['$state/cdi']
   disable_apparmor = true
   restrict_oom_score_adj = $restrict
   [plugins.'io.containerd.cri.v1.runtime'.cni]
-    bin_dirs = ['$state/cni/bin', '/usr/lib/cni', '/opt/cni/bin']
+    bin_dirs = ['$here/cni']
     conf_dir = '$state/cni/net.d'
     use_internal_loopback = true
   [plugins.'io.containerd.cri.v1.runtime'.containerd]
@@ -189,7 +188,7 @@ failCgroupV1: false
 failSwapOn: false
 makeIPTablesUtilChains: false
 resolvConf: ""
-clusterDNS: []
+clusterDNS: [127.96.0.10] # nobody listens there; without one each pod gets an Event
 staticPodPath: "$state/manifests"
 podLogsDir: "$state/log/pods"
 volumePluginDir: "$state/volume-plugins"
