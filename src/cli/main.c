@@ -5,7 +5,8 @@
 #include "base/error.h"
 #include "cli/cli.h"
 
-#define KF_COMMANDS(X) /* X(agent) X(apply) ...: kf_cmd_NAME, each in cmd-NAME.c */
+/* kf_cmd_NAME, each in cmd-NAME.c (plan, apply, assert and export share one) */
+#define KF_COMMANDS(X) X(agent) X(status) X(plan) X(apply) X(assert) X(export)
 
 #define X(name) extern const struct kf_command kf_cmd_##name;
 KF_COMMANDS(X)

@@ -78,7 +78,7 @@ static int ci_profile_id(struct work *w, nvmlGpuInstance_t gi, unsigned slices, 
 static int create_ci(struct work *w, nvmlGpuInstance_t gi, unsigned slices)
 {
 	nvmlComputeInstance_t ci;
-	unsigned id;
+	unsigned id = 0;
 	nvmlReturn_t r;
 
 	if (ci_profile_id(w, gi, slices, &id) < 0)

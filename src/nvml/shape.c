@@ -103,7 +103,7 @@ static void take_info(struct kf_profile *p, unsigned constant,
 	p->engine[KF_ENGINE_OFA] = info->ofaCount;
 	p->max = info->instanceCount;
 	snprintf(p->attr, sizeof(p->attr), "%s", attribute_of(constant));
-	snprintf(p->name, sizeof(p->name), "%ug.%ugb%s", p->slices, p->gb, p->attr);
+	snprintf(p->name, sizeof(p->name), "%ug.%ugb%s", p->slices, p->gb, attribute_of(constant));
 	kf_shape_ci_table(p);
 }
 
