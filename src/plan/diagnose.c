@@ -76,9 +76,15 @@ static int check_cuts(const struct kf_gpu *gpu, const struct kf_gpu_target *targ
 		const struct kf_profile *p = &gpu->shape.profile[want->profile];
 		unsigned slices = 0;
 
-		for (i = 0; i < want->n_ci && want->n_ci <= KF_MAX_CIS; i++)
-			if (want->ci[i] < p->n_ci)
-				slices += p->ci[want->ci[i]].slices;
+		for (i = 0; i < want->n_ci && i < KF_MAX_CIS; i++) {
+			if (want->ci[i] >= p->n_ci)
+				return kf_fail(err, KF_E_INPUT, target->line,
+					       "gpu %u (%s): wants compute instance profile %u of "
+					       "the %u that %s has",
+					       gpu->index, gpu->name, want->ci[i], p->n_ci,
+					       p->name);
+			slices += p->ci[want->ci[i]].slices;
+		}
 		if (want->n_ci > KF_MAX_CIS || slices > p->slices)
 			return kf_fail(err, KF_E_INPUT, target->line,
 				       "gpu %u (%s): %u compute instances of %u slices do not fit "

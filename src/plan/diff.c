@@ -320,7 +320,8 @@ static void name_unknown(const struct board *b, struct kf_names *names)
 	for (i = 0; i < b->gpu->n_instances; i++) {
 		if (b->gpu->instance[i].profile < b->gpu->shape.n)
 			continue;
-		snprintf(text, sizeof(text), "GPU instance %u with a profile unknown to the driver",
+		snprintf(text, sizeof(text),
+			 "GPU instance %u of a profile that the driver does not list",
 			 b->gpu->instance[i].id);
 		kf_names_add(names, text);
 	}

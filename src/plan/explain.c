@@ -98,8 +98,9 @@ char *kf_plan_text(const struct kf_node *node, const struct kf_plan *plan)
 		kf_text_addf(&t, "%-7s  %s\n", when(&plan->step[i]), s ? s : "");
 		t.failed |= !s;
 	}
-	kf_text_addf(&t, "%u steps, %u of them waiting; %u instances kept, %u destroyed\n", plan->n,
-		     plan->n_blocked, plan->n_kept, plan->n_destroyed);
+	kf_text_addf(&t, "%u step%s, %u waiting; %u GPU instance%s kept, %u destroyed\n", plan->n,
+		     plan->n == 1 ? "" : "s", plan->n_blocked, plan->n_kept,
+		     plan->n_kept == 1 ? "" : "s", plan->n_destroyed);
 	return kf_text_take(&t);
 }
 
