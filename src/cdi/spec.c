@@ -69,7 +69,13 @@ static json_t *parse(const char *text, size_t n, struct kf_error *err)
 	}
 	root = json_loadb(text, n, JSON_REJECT_DUPLICATES, &why);
 	if (!root) {
-		kf_fail(err, KF_E_INPUT, 0, "line %d: %s", why.line, why.text);
+		/* no memory must not look like a bad file, which is set aside; jansson often tells
+		 * it by telling nothing */
+		kf_fail(err,
+			why.text[0] && json_error_code(&why) != json_error_out_of_memory
+				? KF_E_INPUT
+				: KF_E_NOMEM,
+			0, "line %d: %s", why.line, why.text);
 		return NULL;
 	}
 	kind = json_string_value(json_object_get(root, "kind"));
@@ -314,12 +320,23 @@ static int keep_devices(struct writing *w, const json_t *previous, struct kf_err
 	return 0;
 }
 
+/* With a newline at its end.  Not json_dumps: it drops bytes when memory runs out. */
+static char *to_text(const json_t *root)
+{
+	size_t n = root ? json_dumpb(root, NULL, 0, JSON_INDENT(2)) : 0;
+	kf_auto_mem char *text = n ? kf_calloc(1, n + 2) : NULL;
+
+	if (!text || json_dumpb(root, text, n, JSON_INDENT(2)) != n)
+		return NULL;
+	text[n] = '\n';
+	return kf_take(text);
+}
+
 static int dump(struct writing *w, const char *kept_version, char **ret, struct kf_error *err)
 {
 	const char *version;
 	kf_auto(kf_edits_done) struct kf_edits common = {0};
 	json_auto_t *edits = NULL, *root = NULL;
-	kf_auto_mem char *text = NULL;
 
 	if (kf_edits_common(w->view, &common, err) < 0)
 		return -1;
@@ -329,8 +346,7 @@ static int dump(struct writing *w, const char *kept_version, char **ret, struct 
 		version = kept_version;
 	root = json_pack("{s:s, s:s, s:O, s:O*}", "cdiVersion", version, "kind", KF_SPEC_KIND,
 			 "devices", w->devices, "containerEdits", edits);
-	text = edits && root ? json_dumps(root, JSON_INDENT(2)) : NULL;
-	*ret = text ? kf_asprintf("%s\n", text) : NULL;
+	*ret = edits ? to_text(root) : NULL;
 	return *ret ? 0 : no_memory(err);
 }
 
@@ -376,6 +392,8 @@ static int read_previous(const char *path, char **ret, size_t *n, struct kf_erro
 		*ret = kf_take(text);
 		return 0;
 	}
+	if (why.code == KF_E_NOMEM)
+		return no_memory(err);
 	if (kf_set_aside(path, err) < 0)
 		return -1;
 	kf_fail(err, KF_E_INPUT, 0, "%s is no CDI file of ours: %s; set aside and written anew",

@@ -34,10 +34,22 @@ static int sync_dir(const char *dir, struct kf_error *err)
 	return 0;
 }
 
+/* With a newline at its end.  Not json_dumps: it drops bytes when memory runs out. */
+static char *to_text(const json_t *root)
+{
+	size_t n = root ? json_dumpb(root, NULL, 0, JSON_INDENT(1)) : 0;
+	kf_auto_mem char *text = n ? kf_calloc(1, n + 2) : NULL;
+
+	if (!text || json_dumpb(root, text, n, JSON_INDENT(1)) != n)
+		return NULL;
+	text[n] = '\n';
+	return kf_take(text);
+}
+
 int kf_state_store(const char *dir, const char *name, const json_t *root, struct kf_error *err)
 {
 	kf_auto_mem char *path = path_of(dir, name, err);
-	kf_auto_mem char *text = root ? json_dumps(root, JSON_INDENT(1)) : NULL;
+	kf_auto_mem char *text = to_text(root);
 
 	if (!path)
 		return -1;
@@ -99,9 +111,12 @@ json_t *kf_state_parse(const char *text, size_t n, const char *what, struct kf_e
 	const char *is = json_string_value(json_object_get(root, "kerf"));
 
 	if (!root) {
-		/* no memory must not look like a bad file: those are set aside */
+		/* no memory must not look like a bad file, which is set aside; jansson often tells
+		 * it by telling nothing */
 		kf_fail(err,
-			json_error_code(&why) == json_error_out_of_memory ? KF_E_NOMEM : KF_E_INPUT,
+			why.text[0] && json_error_code(&why) != json_error_out_of_memory
+				? KF_E_INPUT
+				: KF_E_NOMEM,
 			0, "line %d: %s", why.line, why.text);
 		return NULL;
 	}
