@@ -53,8 +53,8 @@ static void on_hup(uv_signal_t *handle, int signum)
 
 static void init_handles(struct kf_agent *a)
 {
-	uv_timer_t *timer[] = {&a->soon,  &a->poll,	&a->wait,	&a->clear,
-			       &a->stale, &a->patience, &a->patch_timer};
+	uv_timer_t *timer[] = {&a->soon,	&a->poll,     &a->wait,	      &a->clear,
+			       &a->stale_timer, &a->patience, &a->patch_timer};
 	size_t i;
 
 	for (i = 0; i < sizeof(timer) / sizeof(timer[0]); i++) {
@@ -125,6 +125,8 @@ static int start_kubelet(struct kf_agent *a, struct kf_error *err)
 
 static int start(struct kf_agent *a, struct kf_error *err)
 {
+	struct kf_error trouble = {0};
+
 	init_handles(a);
 	if (open_state(a, err) < 0)
 		return -1;
@@ -135,8 +137,12 @@ static int start(struct kf_agent *a, struct kf_error *err)
 	/* Before anything else: the devices of pods that wait to be admitted again. */
 	if (kf_agent_start_job(a, NULL, 0, 0) < 0)
 		return kf_fail(err, KF_E_NOMEM, 0, "no memory for the first reading of the GPUs");
-	if (kf_agent_kube_start(a, err) < 0 || kf_agent_serve(a, err) < 0)
-		return -1;
+	/* Neither is worth a node that serves nothing. */
+	if (kf_agent_kube_start(a, &trouble) < 0)
+		kf_log_fail(KF_ERROR, "kube", &trouble,
+			    "serving the kubelet without the API server");
+	if (kf_agent_serve(a, &trouble) < 0)
+		kf_log_fail(KF_WARN, "agent", &trouble, "`kerf status` cannot ask this agent");
 	start_handles(a);
 	return 0;
 }
@@ -173,7 +179,7 @@ static void stop(struct kf_agent *a)
 	uv_timer_stop(&a->poll);
 	uv_timer_stop(&a->wait);
 	uv_timer_stop(&a->clear);
-	uv_timer_stop(&a->stale);
+	uv_timer_stop(&a->stale_timer);
 	uv_timer_stop(&a->patience);
 	uv_timer_stop(&a->patch_timer);
 	kf_agent_kube_stop(a);

@@ -48,6 +48,12 @@ enum kf_state {
 
 enum kf_chosen_by { KF_BY_NOBODY, KF_BY_SAVED, KF_BY_LABEL };
 
+/* Tells one writing of a file from the next. */
+struct kf_stamp {
+	uint64_t inode;
+	int64_t s, ns;
+};
+
 struct kf_agent_counts {
 	unsigned long allocated;	  /* containers answered */
 	unsigned long refused;		  /* Allocate refused, whatever the reason */
@@ -76,13 +82,14 @@ struct kf_agent {
 	int pods_known; /* PodResources answered the last time */
 	int gathering;
 	unsigned stale_tries;
-	int64_t stale_since_s;
-	int32_t stale_since_us;
-	unsigned n_listening; /* resources that a kubelet listens to */
+	int stale; /* an old checkpoint alone names a device; a new one is asked for */
+	struct kf_stamp stale_stamp; /* of the old one */
+	unsigned n_listening;	     /* resources that a kubelet listens to */
 
 	/* decided */
 	struct kf_mig_configs *configs;
-	char config[64]; /* "" : none is selected */
+	struct kf_error configs_err; /* why there are none */
+	char config[64];	     /* "" : none is selected */
 	enum kf_chosen_by chosen_by;
 	struct kf_saved *saved;
 	struct kf_target *target;
@@ -117,7 +124,7 @@ struct kf_agent {
 	int status_open;
 	unsigned n_status_clients;
 
-	uv_timer_t soon, poll, wait, clear, stale, patience, patch_timer;
+	uv_timer_t soon, poll, wait, clear, stale_timer, patience, patch_timer;
 	uv_signal_t on_term, on_int, on_hup;
 	struct kf_agent_counts counts;
 	unsigned n_closing;

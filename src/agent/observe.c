@@ -106,18 +106,31 @@ static void checkpoint_path(const struct kf_agent *a, char *out, size_t size)
 	snprintf(out, size, "%s/" KF_CHECKPOINT_FILE, a->set->kubelet_dir);
 }
 
-/* Has the kubelet written the checkpoint since we asked for it? */
-static int checkpoint_is_fresh(const struct kf_agent *a)
+/* Which writing of the checkpoint lies there; the kubelet renames a new file over the old one. */
+static void checkpoint_stamp(const struct kf_agent *a, struct kf_stamp *ret)
 {
 	char path[512];
 	struct stat st;
 
+	*ret = (struct kf_stamp){0};
 	checkpoint_path(a, path, sizeof(path));
-	if (!a->stale_since_s || stat(path, &st) < 0)
+	if (stat(path, &st) < 0)
+		return;
+	ret->inode = st.st_ino;
+	ret->s = st.st_mtim.tv_sec;
+	ret->ns = st.st_mtim.tv_nsec;
+}
+
+/* Has the kubelet written the checkpoint since we asked for it? */
+static int checkpoint_is_fresh(const struct kf_agent *a)
+{
+	struct kf_stamp now;
+
+	if (!a->stale)
 		return 0;
-	return st.st_mtim.tv_sec > a->stale_since_s ||
-	       (st.st_mtim.tv_sec == a->stale_since_s &&
-		st.st_mtim.tv_nsec / 1000 >= a->stale_since_us);
+	checkpoint_stamp(a, &now);
+	return now.inode != a->stale_stamp.inode || now.s != a->stale_stamp.s ||
+	       now.ns != a->stale_stamp.ns;
 }
 
 /* 0, KF_HOLDINGS_STALE or negative. */
@@ -150,7 +163,7 @@ static void finish(struct kf_agent *a)
 {
 	a->gathering = 0;
 	a->stale_tries = 0;
-	a->stale_since_s = 0;
+	a->stale = 0;
 	if (!a->stopping)
 		kf_agent_reconcile(a);
 }
@@ -161,7 +174,7 @@ static void on_stale_timer(uv_timer_t *timer)
 	struct kf_agent *a = timer->data;
 
 	if (!checkpoint_is_fresh(a) && ++a->stale_tries < STALE_TRIES) {
-		uv_timer_start(&a->stale, on_stale_timer, STALE_TRY_MS, 0);
+		uv_timer_start(&a->stale_timer, on_stale_timer, STALE_TRY_MS, 0);
 		return;
 	}
 	update_holds(a);
@@ -176,9 +189,10 @@ static void weigh(struct kf_agent *a)
 		finish(a);
 		return;
 	}
-	kf_wall(&a->stale_since_s, &a->stale_since_us);
+	a->stale = 1;
+	checkpoint_stamp(a, &a->stale_stamp);
 	kf_kubelet_resend(a->kubelet);
-	uv_timer_start(&a->stale, on_stale_timer, STALE_TRY_MS, 0);
+	uv_timer_start(&a->stale_timer, on_stale_timer, STALE_TRY_MS, 0);
 }
 
 static void on_list(void *ud, const struct kf_podresources_row *row, unsigned n,

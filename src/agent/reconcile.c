@@ -58,8 +58,7 @@ void kf_agent_load_configs(struct kf_agent *a)
 		kf_log_fail(KF_ERROR, "config", &err,
 			    a->configs ? "the configurations loaded before stay"
 				       : "no configuration can be selected until it is mended");
-		if (!a->configs)
-			a->failure = err;
+		a->configs_err = err;
 		return;
 	}
 	kf_mig_configs_free(a->configs);
@@ -177,7 +176,8 @@ static void on_job_done(struct kf_job *job)
 	}
 	kf_agent_take_job(a, job);
 	/* Whatever is still there was not destroyed: it may be allocated again until asked for. */
-	kf_withdraw_set(&a->withdrawals, KF_WITHDRAW_ASKED);
+	if (job->n_steps)
+		kf_withdraw_set(&a->withdrawals, KF_WITHDRAW_ASKED);
 	kf_job_free(job);
 	kf_agent_publish(a);
 	if (a->job_wanted) {
@@ -341,14 +341,39 @@ static void say_failure(struct kf_agent *a)
 	kf_agent_say(a, a->failure_is_wait ? KF_STATE_PENDING : KF_STATE_FAILED, a->failure.msg);
 }
 
+/* May slices be taken from the kubelet?  Not while it cannot tell us that it has let go of them. */
+static int may_withdraw(const struct kf_agent *a)
+{
+	return a->pods_known || !kubelet_is_there(a);
+}
+
+/* Tell the kubelet which devices go; those that no longer do are offered again. */
+static void withdraw(struct kf_agent *a)
+{
+	const struct kf_plan *plan = may_withdraw(a) ? a->plan : NULL;
+
+	if (kf_withdraw_victims(&a->withdrawals, a->node, plan) != 0)
+		kf_agent_publish(a);
+}
+
+static void say_pending(struct kf_agent *a)
+{
+	if (a->plan->n_blocked)
+		say_waiting(a);
+	else if (has_steps(a->plan, 0) && !may_withdraw(a))
+		kf_agent_say(a, KF_STATE_PENDING,
+			     "the kubelet's PodResources does not answer, so that nothing can be "
+			     "withdrawn safely");
+	else if (a->state != KF_STATE_REBOOTING)
+		kf_agent_say(a, KF_STATE_PENDING, "");
+}
+
 /* The plan is there: do the first thing that can be done. */
 static void advance(struct kf_agent *a)
 {
 	uint64_t now = kf_now_ms();
-	int changed = kf_withdraw_victims(&a->withdrawals, a->node, a->plan);
 
-	if (changed != 0)
-		kf_agent_publish(a);
+	withdraw(a);
 	if (a->plan->n_blocked && a->set->when_blocked == KF_BLOCKED_EVICT)
 		kf_agent_evict(a);
 	if (a->retry_at_ms > now && a->failure.code) {
@@ -356,19 +381,16 @@ static void advance(struct kf_agent *a)
 		look_again(a, a->retry_at_ms - now);
 		return;
 	}
-	if (a->plan->n_blocked)
-		say_waiting(a);
-	else if (a->state != KF_STATE_REBOOTING)
-		kf_agent_say(a, KF_STATE_PENDING, "");
+	say_pending(a);
 	if (has_steps(a->plan, 1)) {
 		act(a, 1);
-	} else if (has_steps(a->plan, 0) && kf_withdraw_all(&a->withdrawals, KF_WITHDRAW_CLEAR)) {
+	} else if (has_steps(a->plan, 0) && may_withdraw(a) &&
+		   kf_withdraw_all(&a->withdrawals, KF_WITHDRAW_CLEAR)) {
 		act(a, 0);
-	} else if (has_steps(a->plan, 0)) {
-		a->clear_tries = 0;
-		kf_agent_ask_clear(a);
-		look_again(a, KF_WAIT_MS);
 	} else {
+		a->clear_tries = 0;
+		if (a->withdrawals.n)
+			kf_agent_ask_clear(a);
 		look_again(a, KF_WAIT_MS);
 	}
 }
@@ -449,7 +471,7 @@ static int make_target(struct kf_agent *a, struct kf_error *err)
 	struct kf_target *target = NULL;
 
 	if (!a->configs)
-		return kf_fail(err, KF_E_INPUT, 0, "%s", a->failure.msg);
+		return kf_fail(err, KF_E_INPUT, 0, "%s", a->configs_err.msg);
 	if (kf_mig_configs_target(a->configs, a->config, a->node, &target, err) < 0)
 		return -1;
 	kf_target_free(a->target);
@@ -457,23 +479,18 @@ static int make_target(struct kf_agent *a, struct kf_error *err)
 	return 0;
 }
 
-void kf_agent_reconcile(struct kf_agent *a)
+static void leave_alone(struct kf_agent *a)
+{
+	let_go(a);
+	kf_agent_say(a, KF_STATE_NONE, "");
+}
+
+static void pursue(struct kf_agent *a)
 {
 	struct kf_plan *plan = NULL;
 	struct kf_error err = {0};
 	int answer;
 
-	if (a->job || a->stopping)
-		return;
-	if (a->set->single_alias)
-		kf_agent_publish(a);
-	if (!a->node)
-		return;
-	if (!a->config[0]) {
-		let_go(a);
-		kf_agent_say(a, KF_STATE_NONE, "");
-		return;
-	}
 	if (a->driver_state != KF_DRIVER_OK) {
 		let_go(a);
 		kf_agent_say(a, KF_STATE_PENDING, a->driver_err.msg);
@@ -495,6 +512,20 @@ void kf_agent_reconcile(struct kf_agent *a)
 		a->plan = plan;
 		advance(a);
 	}
+}
+
+void kf_agent_reconcile(struct kf_agent *a)
+{
+	if (a->job || a->stopping)
+		return;
+	if (!a->node)
+		return;
+	if (a->config[0])
+		pursue(a);
+	else
+		leave_alone(a);
+	/* Holders and target count for what is offered; publishing what is there does nothing. */
+	kf_agent_publish(a);
 	if (a->dirty)
 		kf_agent_mark(a);
 }
