@@ -149,8 +149,12 @@ void grpc_wake(struct kf_grpc *g)
 
 int kf_grpc_feed(struct kf_grpc *g, const uint8_t *in, size_t n, struct kf_error *err)
 {
-	ssize_t r = nghttp2_session_mem_recv(g->session, in, n);
+	ssize_t r;
 
+	if (g->beyond)
+		return kf_fail(err, KF_E_STATE, 0, "the connection has failed already");
+	r = nghttp2_session_mem_recv(g->session, in, n);
+	g->beyond = r < 0 || g->broken;
 	if (r == NGHTTP2_ERR_NOMEM || g->broken)
 		return kf_fail(err, KF_E_NOMEM, 0, "no memory for what the peer sent");
 	if (r < 0)

@@ -79,6 +79,7 @@ static void request_ended(struct kf_grpc_call *call)
 {
 	struct kf_grpc *g = call->g;
 
+	call->ended = 1;
 	if (call->deaf || call->delivered)
 		return;
 	if (!call->whole) {
@@ -255,6 +256,19 @@ static int on_close(nghttp2_session *session, int32_t id, uint32_t error, void *
 	return 0;
 }
 
+/* A request that was refused may still be coming; NO_ERROR asks the client to stop (RFC 9113 8.1).
+ * Not before the answer is out: nghttp2 drops what else it has for a stream that is reset. */
+static int on_sent(nghttp2_session *session, const nghttp2_frame *frame, void *ud)
+{
+	struct kf_grpc *g = ud;
+	struct kf_grpc_call *call = grpc_call_find(g, frame->hd.stream_id);
+
+	if (call && g->server && call->deaf && !call->ended && frame->hd.type == NGHTTP2_HEADERS &&
+	    (frame->hd.flags & NGHTTP2_FLAG_END_STREAM))
+		grpc_reset(call, NGHTTP2_NO_ERROR);
+	return 0;
+}
+
 /* A request that could not be sent, since the server said GOAWAY: its stream never was. */
 static int on_not_sent(nghttp2_session *session, const nghttp2_frame *frame, int error, void *ud)
 {
@@ -273,5 +287,6 @@ void grpc_receive_callbacks(nghttp2_session_callbacks *cbs)
 	nghttp2_session_callbacks_set_on_frame_recv_callback(cbs, on_frame);
 	nghttp2_session_callbacks_set_on_data_chunk_recv_callback(cbs, on_data);
 	nghttp2_session_callbacks_set_on_stream_close_callback(cbs, on_close);
+	nghttp2_session_callbacks_set_on_frame_send_callback(cbs, on_sent);
 	nghttp2_session_callbacks_set_on_frame_not_send_callback(cbs, on_not_sent);
 }

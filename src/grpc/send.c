@@ -183,8 +183,6 @@ void grpc_refuse(struct kf_grpc_call *call, int status, const char *text)
 		return;
 	call->deaf = 1;
 	kf_grpc_finish(call, status, text);
-	/* The client may still be sending; NO_ERROR asks it to stop (RFC 9113 8.1). */
-	grpc_reset(call, NGHTTP2_NO_ERROR);
 }
 
 void grpc_reset(struct kf_grpc_call *call, uint32_t http2_error)

@@ -20,6 +20,7 @@ struct kf_grpc_call {
 
 	/* in */
 	struct kf_grpc_inbox inbox;
+	int ended;   /* server: the client sent END_STREAM */
 	int whole;   /* server: the one message is there */
 	int deaf;    /* what still comes in is dropped */
 	int post;    /* :method was POST */
@@ -51,6 +52,7 @@ struct kf_grpc {
 	nghttp2_session *session;
 	int server;
 	int broken; /* memory ran out where no peer could be told */
+	int beyond; /* a feed failed: nghttp2 must not be fed again */
 	struct kf_grpc_limits limits;
 	const struct kf_grpc_server_events *ev;
 	void *ud;
