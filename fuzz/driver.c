@@ -81,7 +81,8 @@ static int corpus_read(struct corpus *c, const char *folder, struct kf_error *er
 	return r;
 }
 
-/* Calls what a handler must not, by the letter; the process is ending anyway. */
+/* NOLINTBEGIN(bugprone-signal-handler): calls what a handler must not, by the letter; the process
+ * is ending anyway. */
 static void keep_input(int sig)
 {
 	char name[64];
@@ -97,6 +98,7 @@ static void keep_input(int sig)
 	signal(sig, SIG_DFL);
 	raise(sig);
 }
+/* NOLINTEND(bugprone-signal-handler) */
 
 /* Each run gets bytes that end where the allocation ends, so that a read past them is seen. */
 static void run(const uint8_t *data, size_t n)
