@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/error.h"
 #include "kftest.h"
 #include "shapes.h"
 
@@ -243,6 +244,33 @@ struct kf_gpu *kit_add(struct kit *kit, const char *product, const char *now, co
 	return gpu;
 }
 
+void kit_clear(struct kit *kit, unsigned gpu)
+{
+	kit->gpu[gpu].n_instances = 0;
+}
+
+struct kf_instance *kit_place(struct kit *kit, unsigned gpu, unsigned profile, unsigned start)
+{
+	const struct kf_profile *p = &kit->gpu[gpu].shape.profile[profile];
+	struct kf_instance *in = add_instance(&kit->gpu[gpu], profile, start);
+
+	assert_true(add_ci(kit, in, p, ci_profile(p, p->slices)));
+	return in;
+}
+
+void kit_hold(struct kit *kit, const struct kf_ci *ci)
+{
+	struct kf_hold h = {.pod_namespace = "ml", .pod_name = "pod"};
+
+	snprintf(h.id, sizeof(h.id), "%s", ci->uuid);
+	assert_int_equal(kf_holds_add(&kit->holds, &h), 0);
+}
+
+int kit_cut(struct kit *kit, unsigned gpu, struct kf_instance *in, unsigned ci_profile)
+{
+	return add_ci(kit, in, &kit->gpu[gpu].shape.profile[in->profile], ci_profile);
+}
+
 void kit_release(struct kit *kit)
 {
 	unsigned g, i;
@@ -386,6 +414,43 @@ void kit_apply_all(struct kit *kit, const struct kf_plan *plan)
 		kf_step_text(&kit->node, &plan->step[i], text, sizeof(text));
 		fail_msg("step %u, %s: the driver refuses: %s", i, text, why);
 	}
+}
+
+struct kf_plan *kit_plan(const struct kit *kit)
+{
+	struct kf_plan *plan = NULL;
+	struct kf_error err = {0};
+	int r = kf_plan_make(&kit->node, &kit->target, &kit->holds, &plan, &err);
+
+	if (r < 0)
+		fail_msg("not expected: %s", err.msg);
+	assert_true((r == KF_PLAN_SETTLED) == (plan == NULL));
+	return plan;
+}
+
+void kit_expect_waiting(const struct kit *kit)
+{
+	kf_auto(kf_plan_freep) struct kf_plan *plan = kit_plan(kit);
+	kf_auto_mem char *s = NULL;
+
+	if (!plan || plan->n == plan->n_blocked)
+		return;
+	s = kf_plan_text(&kit->node, plan);
+	fail_msg("planned again, it does more:\n%s", s);
+}
+
+void kit_settle(struct kit *kit)
+{
+	unsigned round;
+
+	for (round = 0; round < 4; round++) {
+		kf_auto(kf_plan_freep) struct kf_plan *plan = kit_plan(kit);
+
+		if (!plan)
+			return;
+		kit_apply_all(kit, plan);
+	}
+	fail_msg("not settled after %u rounds", round);
 }
 
 static int by_start(const void *x, const void *y)

@@ -28,8 +28,6 @@
 
 KF_DEFINE_AUTO(struct fy_document, fy_document_destroy)
 
-#define MAX_ROUNDS 4
-
 static const char *text(struct fy_node *map, const char *key)
 {
 	return fy_node_get_scalar0(fy_node_mapping_lookup_by_string(map, key, FY_NT));
@@ -118,40 +116,6 @@ static void compare_gpus(struct fy_node *root, const char *key, const struct kit
 	}
 }
 
-/* Plan and carry out until nothing is left to do; fails if that takes too long. */
-static void settle(struct kit *kit)
-{
-	struct kf_error err = {0};
-	unsigned round;
-
-	for (round = 0; round < MAX_ROUNDS; round++) {
-		kf_auto(kf_plan_freep) struct kf_plan *plan = NULL;
-		int r = kf_plan_make(&kit->node, &kit->target, &kit->holds, &plan, &err);
-
-		if (r == KF_PLAN_SETTLED)
-			return;
-		assert_int_equal(r, 0);
-		kit_apply_all(kit, plan);
-	}
-	fail_msg("not settled after %d rounds", MAX_ROUNDS);
-}
-
-/* Having done what could be done, there must be nothing more to do. */
-static void expect_only_waiting(struct kit *kit)
-{
-	kf_auto(kf_plan_freep) struct kf_plan *plan = NULL;
-	kf_auto_mem char *s = NULL;
-	struct kf_error err = {0};
-	int r = kf_plan_make(&kit->node, &kit->target, &kit->holds, &plan, &err);
-
-	if (r == KF_PLAN_SETTLED)
-		return;
-	assert_int_equal(r, 0);
-	s = kf_plan_text(&kit->node, plan);
-	if (plan->n != plan->n_blocked)
-		fail_msg("planned again, it does more:\n%s", s);
-}
-
 static void check_plan(struct kit *kit, struct fy_node *root, const struct kf_plan *plan)
 {
 	struct fy_node *steps = fy_node_mapping_lookup_by_string(root, "plan", FY_NT);
@@ -194,11 +158,11 @@ static void check_case(const char *path)
 		check_plan(kit, root, plan);
 	if (is(root, "again", "more")) /* it has to read the node first */
 		return;
-	expect_only_waiting(kit);
+	kit_expect_waiting(kit);
 	if (is(root, "settles", "never"))
 		return;
 	kit_release(kit);
-	settle(kit);
+	kit_settle(kit);
 	compare_gpus(root, "finally", kit);
 }
 
