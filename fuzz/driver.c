@@ -184,7 +184,7 @@ static void run_mutations(const struct corpus *c, size_t count, uint8_t *buffer)
 int main(int argc, char **argv)
 {
 	kf_auto(corpus_done) struct corpus corpus = {0};
-	kf_auto_mem uint8_t *buffer = malloc(INPUT_MAX);
+	kf_auto_mem uint8_t *buffer = kf_calloc(1, INPUT_MAX);
 	struct kf_error err;
 	uint64_t mutations;
 	size_t i;
