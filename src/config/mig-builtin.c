@@ -109,11 +109,11 @@ static void known_names(const struct kf_node *node, struct kf_text *out)
 
 		for (i = 0; i < shape->n; i++) {
 			char name[KF_PROFILE_NAME + 8];
+			const char *profile = name + strlen("mig-");
 
 			kf_profile_resource(shape->profile[i].name, name, sizeof(name));
-			memcpy(name, "all", 3);
-			if (out->failed || !out->s || !strstr(out->s, name))
-				kf_text_addf(out, ", %s", name);
+			if (out->failed || !out->s || !strstr(out->s, profile))
+				kf_text_addf(out, ", all-%s", profile);
 		}
 	}
 }

@@ -4,6 +4,7 @@
  * Compute instances follow mig-parted: MIG devices are taken largest first, and one that is a part
  * of its GPU instance (1c.3g.20gb) goes into the last instance of the same profile while it fits.
  */
+#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -191,18 +192,18 @@ static int comes_before(const struct kf_mig_count *a, const struct kf_mig_count 
 /* All counts of the entry, in order; the entry itself is not ours to sort. */
 static int add_all(struct match *m, const struct kf_mig_entry *e)
 {
-	kf_auto_mem const struct kf_mig_count **order = kf_calloc(e->n_counts + 1, sizeof(*order));
+	kf_auto_mem unsigned *order = kf_calloc(e->n_counts + 1, sizeof(unsigned));
 	unsigned i, j;
 
 	if (!order)
 		return kf_fail(m->err, KF_E_NOMEM, 0, "no memory to match a configuration");
 	for (i = 0; i < e->n_counts; i++) {
-		for (j = i; j > 0 && comes_before(&e->count[i], order[j - 1]); j--)
+		for (j = i; j > 0 && comes_before(&e->count[i], &e->count[order[j - 1]]); j--)
 			order[j] = order[j - 1];
-		order[j] = &e->count[i];
+		order[j] = i;
 	}
 	for (i = 0; i < e->n_counts; i++)
-		if (add_devices(m, order[i]) < 0)
+		if (add_devices(m, &e->count[order[i]]) < 0)
 			return -1;
 	return 0;
 }
@@ -365,7 +366,7 @@ int kf_mig_configs_target(const struct kf_mig_configs *c, const char *name,
 			  const struct kf_node *node, struct kf_target **ret, struct kf_error *err)
 {
 	kf_auto(kf_target_freep) struct kf_target *t = NULL;
-	const struct kf_mig_config *config;
+	const struct kf_mig_config *config = NULL;
 
 	if (choose(c, &name, &config, err) < 0)
 		return -1;

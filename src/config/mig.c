@@ -1,6 +1,7 @@
 /* Reading mig-parted's files; see mig.h. */
 #include "config/mig.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -10,7 +11,7 @@
 #include "config/mig-file.h"
 #include "config/yaml.h"
 
-#define MAX_COUNT (KF_MAX_INSTANCES * KF_MAX_CIS)
+#define MAX_COUNT ((uint64_t)KF_MAX_INSTANCES * KF_MAX_CIS)
 
 /* What every function here needs. */
 struct reader {
@@ -118,7 +119,7 @@ static int read_count(struct reader *r, const struct kf_yaml_node *node, struct 
 				    c.name.g);
 	if (kf_yaml_uint(r->y, node, MAX_COUNT, &count, r->err) < 0)
 		return -1;
-	strcpy(c.text, node->key);
+	snprintf(c.text, sizeof(c.text), "%s", node->key);
 	c.count = (unsigned)count;
 	if (kf_grow(&e->count, &e->counts_room, e->n_counts + 1, sizeof(c)) < 0)
 		return no_memory(r);
@@ -194,7 +195,7 @@ static int read_config(struct reader *r, const struct kf_yaml_node *list, struct
 	if (kf_grow(&c->config, &c->room, c->n + 1, sizeof(*config)) < 0)
 		return no_memory(r);
 	config = &c->config[c->n++];
-	strcpy(config->name, list->key);
+	snprintf(config->name, sizeof(config->name), "%s", list->key);
 	config->line = list->line;
 	for (kf_yaml_each(entry, list)) {
 		if (kf_grow(&config->entry, &config->entries_room, config->n_entries + 1,
@@ -265,8 +266,9 @@ int kf_mig_configs_parse(const char *bytes, size_t n, const char *name, struct k
 int kf_mig_configs_builtin(struct kf_mig_configs **ret, struct kf_error *err)
 {
 	struct kf_mig_configs *c = NULL;
+	int r = kf_mig_configs_parse(kf_default_mig, kf_default_mig_size, "built-in", &c, err);
 
-	if (kf_mig_configs_parse(kf_default_mig, kf_default_mig_size, "built-in", &c, err) < 0)
+	if (r < 0 || !c)
 		return -1;
 	c->builtin = 1;
 	*ret = c;

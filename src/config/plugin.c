@@ -119,7 +119,7 @@ static int suggest(void *with, const char *path, size_t n, int setting)
 	off = kf_distance(s->wrong, key);
 	if (off < s->best_off) {
 		s->best_off = off;
-		strcpy(s->best, key);
+		memcpy(s->best, key, len + 1);
 	}
 	return 0;
 }

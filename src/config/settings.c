@@ -2,6 +2,7 @@
 #include "config/settings.h"
 
 #include <stddef.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -18,12 +19,12 @@ static const struct row {
 } rows[] = {
 #define X(f, KIND, c, y, l, e, d, h)                                                               \
 	{.public = {.field = #f,                                                                   \
-		    .choices = c,                                                                  \
-		    .yaml = y,                                                                     \
-		    .cli = l,                                                                      \
-		    .env = e,                                                                      \
-		    .standard = d,                                                                 \
-		    .help = h},                                                                    \
+		    .choices = (c),                                                                \
+		    .yaml = (y),                                                                   \
+		    .cli = (l),                                                                    \
+		    .env = (e),                                                                    \
+		    .standard = (d),                                                               \
+		    .help = (h)},                                                                  \
 	 .kind = KIND,                                                                             \
 	 .offset = offsetof(struct kf_settings, f)},
 	KF_SETTINGS(X)
@@ -70,10 +71,7 @@ static int refuse_choice(const struct row *row, const char *s, size_t n, struct 
 {
 	char list[200], *p;
 
-	if (strlen(row->public.choices) >= sizeof(list))
-		list[0] = '\0';
-	else
-		strcpy(list, row->public.choices);
+	snprintf(list, sizeof(list), "%s", row->public.choices);
 	for (p = list; *p; p++)
 		if (*p == ' ')
 			*p = '|';
