@@ -60,7 +60,7 @@ die() { say "cluster.sh: $*"; exit 1; }
 # ---------------------------------------------------------------- state files
 
 check_tools() {
-	local missing= p
+	local missing="" p
 	for p in runc:runc openssl:openssl jq:jq mount:mount setsid:util-linux curl:curl; do
 		command -v "${p%%:*}" >/dev/null || missing="$missing ${p##*:}"
 	done
@@ -212,7 +212,7 @@ runs() { # a process, and not a zombie that process 1 has yet to collect
 ours() { # prints the pids whose command line has our state directory and matches PATTERN
 	local p
 	for p in /proc/[0-9]*; do
-		if { tr '\0' ' ' <"$p/cmdline"; } 2>/dev/null | grep -E -- "$state[/ ]" | grep -q -- "$1"; then
+		if { tr '\0' ' ' <"$p/cmdline"; } 2>/dev/null | grep -E -- "${state}[/ ]" | grep -q -- "$1"; then
 			[ "${p#/proc/}" = "$$" ] || echo "${p#/proc/}"
 		fi
 	done
@@ -235,10 +235,10 @@ launch() { # launch NAME COMMAND...
 }
 
 stop() {
-	local pid i
+	local pid
 	pid=$(pid_of "$1") || { rm -f "$state/pid/$1"; return 0; }
 	kill -TERM "$pid"
-	for i in $(seq 200); do runs "$pid" || break; sleep 0.05; done
+	for _ in $(seq 200); do runs "$pid" || break; sleep 0.05; done
 	if runs "$pid"; then kill -KILL "$pid"; fi
 	rm -f "$state/pid/$1"
 }
