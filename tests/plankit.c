@@ -295,9 +295,15 @@ static struct kf_instance *find_instance(struct kf_gpu *gpu, unsigned id)
 	return NULL;
 }
 
-static int is_held(const struct kit *kit, const struct kf_instance *in, const struct kf_ci *ci)
+static int is_held(const struct kit *kit, const struct kf_gpu *gpu, const struct kf_instance *in,
+		   const struct kf_ci *ci)
 {
-	return in->n_processes > 0 || kf_holds_find(&kit->holds, ci->uuid) != NULL;
+	unsigned i;
+
+	for (i = 0; i < gpu->n_listed; i++)
+		if (gpu->process[i].gi == in->id && gpu->process[i].ci == ci->id)
+			return 1;
+	return kf_holds_find(&kit->holds, ci->uuid) != NULL;
 }
 
 static int refuse(const char **why, const char *text)
@@ -336,7 +342,7 @@ static int destroy(struct kit *kit, struct kf_gpu *gpu, const struct kf_step *st
 	if (!in || in->profile != step->profile || in->start != step->start)
 		return refuse(why, "no such instance");
 	for (c = 0; c < in->n_ci; c++)
-		if (is_held(kit, in, &in->ci[c]))
+		if (is_held(kit, gpu, in, &in->ci[c]))
 			return refuse(why, "it is held");
 	*in = gpu->instance[--gpu->n_instances];
 	return 1;
@@ -352,7 +358,7 @@ static int destroy_ci(struct kit *kit, struct kf_gpu *gpu, const struct kf_step 
 		c++;
 	if (!in || c == in->n_ci)
 		return refuse(why, "no such compute instance");
-	if (is_held(kit, in, &in->ci[c]))
+	if (is_held(kit, gpu, in, &in->ci[c]))
 		return refuse(why, "it is held");
 	in->n_ci--;
 	memmove(&in->ci[c], &in->ci[c + 1], (in->n_ci - c) * sizeof(in->ci[0]));
