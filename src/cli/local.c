@@ -2,7 +2,6 @@
 #include "cli/local.h"
 
 #include <getopt.h>
-#include <libfyaml.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -10,6 +9,7 @@
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "base/error.h"
+#include "config/yaml.h"
 #include "nvml/nvml.h"
 #include "nvml/read.h"
 
@@ -228,18 +228,19 @@ void kf_local_done(struct kf_local *l)
 
 int kf_local_print(const struct kf_local *l, const char *json)
 {
-	struct fy_document *doc;
-	char *yaml;
+	kf_auto(kf_yaml_freep) struct kf_yaml *tree = NULL;
+	kf_auto(kf_text_done) struct kf_text yaml = {0};
+	struct kf_error err = {0};
 
 	if (!l->output || strcmp(l->output, "yaml") != 0) {
 		printf("%s\n", json);
 		return KF_EXIT_OK;
 	}
-	doc = fy_document_build_from_string(NULL, json, FY_NT);
-	yaml = doc ? fy_emit_document_to_string(doc, FYECF_MODE_BLOCK) : NULL;
-	if (yaml)
-		fputs(yaml, stdout);
-	free(yaml);
-	fy_document_destroy(doc);
-	return yaml ? KF_EXIT_OK : KF_EXIT_FAILED;
+	if (kf_yaml_parse(json, strlen(json), "output", &tree, &err) < 0)
+		return kf_cli_fail(&err, KF_EXIT_FAILED);
+	kf_yaml_write(tree->root, &yaml);
+	if (!yaml.s)
+		return KF_EXIT_FAILED;
+	fputs(yaml.s, stdout);
+	return KF_EXIT_OK;
 }

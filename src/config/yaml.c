@@ -1,17 +1,20 @@
 /*
- * libfyaml's events into a bounded tree; see yaml.h.
+ * libyaml's events into a bounded tree; see yaml.h.
  *
  * Events rather than its documents: the bounds are then ours, checked before anything is kept.  An
  * alias is a node that shares the children of what it stands for, so a bomb costs nothing to hold;
  * its weight is added as if it were written out, so it is refused before anybody walks it.
+ *
+ * (libfyaml 0.7.12 was tried first: it leaks for each quoted value with more than a few escapes.)
  */
 #include "config/yaml.h"
 
-#include <libfyaml.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include <yaml.h>
 
 #include "base/alloc.h"
 #include "base/error.h"
@@ -43,7 +46,9 @@ struct frame {
 struct builder {
 	struct kf_yaml *y;
 	struct kf_error *err;
-	unsigned line;	 /* of the last event that had one */
+	const char *bytes; /* the file */
+	size_t n_bytes;
+	unsigned line;	 /* of the present event */
 	unsigned values; /* kept so far */
 	unsigned depth;
 	struct frame frame[KF_YAML_DEPTH];
@@ -107,27 +112,17 @@ static int refuse(struct builder *b, unsigned line, const char *fmt, ...)
 	return kf_fail(b->err, KF_E_INPUT, 0, "%s:%u: %s", b->y->file, line, what);
 }
 
-static unsigned line_of(struct builder *b, struct fy_event *e)
+/* Text of the event, kept in the tree; NULL is no memory, or bytes that are refused (err is set).
+ */
+static const char *keep_text(struct builder *b, const yaml_char_t *s, size_t n)
 {
-	const struct fy_mark *mark = fy_event_start_mark(e);
-
-	if (mark && mark->line >= 0)
-		b->line = (unsigned)mark->line + 1;
-	return b->line;
-}
-
-/* A token's text, kept in the tree; NULL is no memory, or bytes that are refused (err is set). */
-static const char *keep_text(struct builder *b, struct fy_token *token)
-{
-	size_t n = 0;
-	const char *s = token ? fy_token_get_text(token, &n) : "";
 	char *copy;
 
-	if (s && memchr(s, '\0', n)) {
+	if (memchr(s, '\0', n)) {
 		refuse(b, b->line, "a value holds a NUL character");
 		return NULL;
 	}
-	copy = s ? take_memory(b->y, n + 1) : NULL;
+	copy = take_memory(b->y, n + 1);
 	if (!copy) {
 		no_memory(b);
 		return NULL;
@@ -211,40 +206,35 @@ static int weigh(struct builder *b, const struct kf_yaml_node *node)
 	return 0;
 }
 
-static int check_tag(struct builder *b, struct fy_event *e, int *string)
+static int check_tag(struct builder *b, const yaml_char_t *tag, int *string)
 {
 	static const char yaml[] = "tag:yaml.org,2002:";
-	struct fy_token *token = fy_event_get_tag_token(e);
-	size_t n = 0, skip = sizeof(yaml) - 1;
-	const char *s = token ? fy_token_get_text(token, &n) : NULL;
 	static const char *const plain[] = {"str", "int", "bool", "null", "map", "seq", "float"};
-	size_t i;
+	const char *s = (const char *)tag;
+	size_t i, skip = sizeof(yaml) - 1;
 
 	*string = 0;
 	if (!s)
 		return 0;
 	for (i = 0; i < sizeof(plain) / sizeof(plain[0]); i++)
-		if (n > skip && !strncmp(s, yaml, skip) && n - skip == strlen(plain[i]) &&
-		    !strncmp(s + skip, plain[i], n - skip)) {
+		if (!strncmp(s, yaml, skip) && !strcmp(s + skip, plain[i])) {
 			*string = i == 0;
 			return 0;
 		}
-	return refuse(b, b->line, "the tag %.*s means nothing here", n > 60 ? 60 : (int)n, s);
+	return refuse(b, b->line, "the tag %.60s means nothing here", s);
 }
 
 /* Remember the anchor of the value that begins here, if it has one; a later one of the name wins.
  */
-static int remember(struct builder *b, struct fy_event *e, struct kf_yaml_node *node)
+static int remember(struct builder *b, const yaml_char_t *name, struct kf_yaml_node *node)
 {
-	struct fy_token *token = fy_event_get_anchor_token(e);
-	struct anchor *a;
+	struct anchor *a = &b->anchor[b->n_anchors];
 
-	if (!token)
+	if (!name)
 		return 0;
 	if (b->n_anchors == MAX_ANCHORS)
 		return refuse(b, b->line, "more than %d anchors", MAX_ANCHORS);
-	a = &b->anchor[b->n_anchors];
-	a->name = keep_text(b, token);
+	a->name = keep_text(b, name, strlen((const char *)name));
 	if (!a->name)
 		return -1;
 	a->node = node;
@@ -258,11 +248,11 @@ static int is_null(const char *s)
 	       !strcmp(s, "NULL");
 }
 
-static int on_key(struct builder *b, struct fy_event *e)
+static int on_key(struct builder *b, const yaml_event_t *e)
 {
 	struct frame *f = top(b);
 
-	f->key = keep_text(b, e->scalar.value);
+	f->key = keep_text(b, e->data.scalar.value, e->data.scalar.length);
 	f->key_line = b->line;
 	if (!f->key)
 		return -1;
@@ -271,42 +261,40 @@ static int on_key(struct builder *b, struct fy_event *e)
 	return 0;
 }
 
-static int on_scalar(struct builder *b, struct fy_event *e)
+static int on_scalar(struct builder *b, const yaml_event_t *e)
 {
 	struct kf_yaml_node *node;
 	int string;
 
-	line_of(b, e);
-	if (check_tag(b, e, &string) < 0)
+	if (check_tag(b, e->data.scalar.tag, &string) < 0)
 		return -1;
 	if (wants_key(b))
 		return on_key(b, e);
 	node = new_node(b, KF_YAML_SCALAR);
-	if (!node || remember(b, e, node) < 0)
+	if (!node || remember(b, e->data.scalar.anchor, node) < 0)
 		return -1;
-	node->text = keep_text(b, e->scalar.value);
+	node->text = keep_text(b, e->data.scalar.value, e->data.scalar.length);
 	if (!node->text)
 		return -1;
-	node->quoted =
-		string || (e->scalar.value && fy_token_scalar_style(e->scalar.value) != FYSS_PLAIN);
+	node->quoted = string || e->data.scalar.style != YAML_PLAIN_SCALAR_STYLE;
 	if (!node->quoted && is_null(node->text))
 		node->kind = KF_YAML_NULL;
 	place(b, node);
 	return weigh(b, node);
 }
 
-static int on_open(struct builder *b, struct fy_event *e, enum kf_yaml_kind kind)
+static int on_open(struct builder *b, enum kf_yaml_kind kind, const yaml_char_t *tag,
+		   const yaml_char_t *anchor)
 {
 	struct kf_yaml_node *node;
 	int string;
 
-	line_of(b, e);
 	if (wants_key(b))
 		return refuse(b, b->line, "a key must be a word, not a list or a map");
 	if (b->depth == KF_YAML_DEPTH)
 		return refuse(b, b->line, "more than %d levels deep", KF_YAML_DEPTH);
-	node = check_tag(b, e, &string) < 0 ? NULL : new_node(b, kind);
-	if (!node || remember(b, e, node) < 0)
+	node = check_tag(b, tag, &string) < 0 ? NULL : new_node(b, kind);
+	if (!node || remember(b, anchor, node) < 0)
 		return -1;
 	place(b, node);
 	b->frame[b->depth++] = (struct frame){.node = node};
@@ -323,25 +311,20 @@ static const struct kf_yaml_node *find_anchor(struct builder *b, const char *nam
 	return NULL;
 }
 
-static int on_alias(struct builder *b, struct fy_event *e)
+static int on_alias(struct builder *b, const char *name)
 {
 	const struct kf_yaml_node *of;
 	struct kf_yaml_node *node;
-	const char *name;
 	unsigned i;
 
-	line_of(b, e);
-	name = keep_text(b, fy_event_get_token(e));
-	if (!name)
-		return -1;
 	of = find_anchor(b, name);
 	if (!of)
-		return refuse(b, b->line, "*%s: no anchor of that name stands before it", name);
+		return refuse(b, b->line, "*%.60s: no anchor of that name stands before it", name);
 	if (wants_key(b))
 		return refuse(b, b->line, "a key must be a word, not an alias");
 	for (i = 0; i < b->depth; i++)
 		if (b->frame[i].node == of)
-			return refuse(b, b->line, "*%s stands inside what it stands for", name);
+			return refuse(b, b->line, "*%.60s stands inside what it stands for", name);
 	node = new_node(b, of->kind);
 	if (!node)
 		return -1;
@@ -444,81 +427,90 @@ static int on_close(struct builder *b)
 	return weigh(b, f->node);
 }
 
-static int on_event(struct builder *b, struct fy_event *e)
+static int on_event(struct builder *b, const yaml_event_t *e)
 {
+	b->line = (unsigned)e->start_mark.line + 1;
 	switch (e->type) {
-	case FYET_DOCUMENT_START:
+	case YAML_DOCUMENT_START_EVENT:
 		if (b->documents++)
-			return refuse(b, line_of(b, e), "a second document begins; one is read");
+			return refuse(b, b->line, "a second document begins; one is read");
 		return 0;
-	case FYET_SCALAR:
+	case YAML_SCALAR_EVENT:
 		return on_scalar(b, e);
-	case FYET_ALIAS:
-		return on_alias(b, e);
-	case FYET_SEQUENCE_START:
-		return on_open(b, e, KF_YAML_LIST);
-	case FYET_MAPPING_START:
-		return on_open(b, e, KF_YAML_MAP);
-	case FYET_SEQUENCE_END:
-	case FYET_MAPPING_END:
+	case YAML_ALIAS_EVENT:
+		return on_alias(b, (const char *)e->data.alias.anchor);
+	case YAML_SEQUENCE_START_EVENT:
+		return on_open(b, KF_YAML_LIST, e->data.sequence_start.tag,
+			       e->data.sequence_start.anchor);
+	case YAML_MAPPING_START_EVENT:
+		return on_open(b, KF_YAML_MAP, e->data.mapping_start.tag,
+			       e->data.mapping_start.anchor);
+	case YAML_SEQUENCE_END_EVENT:
+	case YAML_MAPPING_END_EVENT:
 		return on_close(b);
 	default:
 		return 0;
 	}
 }
 
-static int syntax_error(struct builder *b, struct fy_diag *diag)
+/* The commonest slip, for which libyaml has no word. */
+static int tab_indents(const struct builder *b, unsigned line)
 {
-	void *at = NULL;
-	struct fy_diag_error *first = fy_diag_errors_iterate(diag, &at);
+	const char *s = b->bytes, *end = s + b->n_bytes;
 
-	if (!first)
-		return refuse(b, b->line, "this is not YAML");
-	return refuse(b, first->line > 0 ? (unsigned)first->line : b->line, "not YAML: %s",
-		      first->msg);
+	for (; s && line > 1; line--) {
+		s = memchr(s, '\n', (size_t)(end - s));
+		s += s != NULL;
+	}
+	while (s && s < end && *s == ' ')
+		s++;
+	return s && s < end && *s == '\t';
 }
 
-static int read_events(struct builder *b, struct fy_parser *parser, struct fy_diag *diag)
+static int syntax_error(struct builder *b, const yaml_parser_t *parser)
 {
-	struct fy_event *e;
+	unsigned line = (unsigned)parser->problem_mark.line + 1;
+	unsigned since = (unsigned)parser->context_mark.line + 1;
 
-	while ((e = fy_parser_parse(parser))) {
-		int r = on_event(b, e);
+	if (parser->error == YAML_MEMORY_ERROR)
+		return no_memory(b);
+	if (parser->error == YAML_READER_ERROR)
+		return refuse(b, b->line, "not YAML: %s", parser->problem);
+	if (tab_indents(b, line))
+		return refuse(b, line, "not YAML: a tab indents this line, where spaces must");
+	if (parser->context && since != line)
+		return refuse(b, line, "not YAML: %s %s, since line %u", parser->problem,
+			      parser->context, since);
+	return refuse(b, line, "not YAML: %s", parser->problem);
+}
 
-		fy_parser_event_free(parser, e);
-		if (r < 0)
-			return -1;
+static int read_events(struct builder *b, yaml_parser_t *parser)
+{
+	int r = 0, over = 0;
+
+	while (r == 0 && !over) {
+		yaml_event_t e;
+
+		if (!yaml_parser_parse(parser, &e))
+			return syntax_error(b, parser);
+		over = e.type == YAML_STREAM_END_EVENT;
+		r = on_event(b, &e);
+		yaml_event_delete(&e);
 	}
-	if (fy_parser_get_stream_error(parser))
-		return syntax_error(b, diag);
-	return 0;
+	return r;
 }
 
 static int build(struct builder *b, const char *bytes, size_t n)
 {
-	struct fy_diag_cfg quiet;
-	struct fy_parse_cfg cfg = {.flags = FYPCF_QUIET | FYPCF_COLLECT_DIAG};
-	struct fy_diag *diag;
-	struct fy_parser *parser = NULL;
-	int r = -1;
+	yaml_parser_t parser;
+	int r;
 
-	fy_diag_cfg_default(&quiet);
-	quiet.fp = NULL;
-	quiet.colorize = false;
-	diag = fy_diag_create(&quiet);
-	cfg.diag = diag;
-	if (diag) {
-		fy_diag_set_collect_errors(diag, true);
-		parser = fy_parser_create(&cfg);
-	}
-	if (parser && fy_parser_set_string(parser, bytes, n) == 0)
-		r = read_events(b, parser, diag);
-	else
-		no_memory(b);
-	if (parser)
-		fy_parser_destroy(parser);
-	if (diag)
-		fy_diag_destroy(diag);
+	if (!yaml_parser_initialize(&parser))
+		return no_memory(b);
+	yaml_parser_set_encoding(&parser, YAML_UTF8_ENCODING);
+	yaml_parser_set_input_string(&parser, (const unsigned char *)bytes, n);
+	r = read_events(b, &parser);
+	yaml_parser_delete(&parser);
 	return r;
 }
 
@@ -552,6 +544,8 @@ int kf_yaml_parse(const char *bytes, size_t n, const char *name, struct kf_yaml 
 	b->y = y;
 	b->err = err;
 	b->line = 1;
+	b->bytes = bytes;
+	b->n_bytes = n;
 	line = bad_line(bytes, n);
 	if (line)
 		return refuse(b, line, "this is not UTF-8 text");

@@ -17,6 +17,7 @@
 #include "base/own.h"
 
 struct kf_error;
+struct kf_text;
 
 #define KF_YAML_BYTES  (1u << 20) /* the usual limit of a file */
 #define KF_YAML_DEPTH  32
@@ -87,3 +88,6 @@ int kf_yaml_uint(const struct kf_yaml *y, const struct kf_yaml_node *node, uint6
  */
 int kf_yaml_known(const struct kf_yaml *y, const struct kf_yaml_node *map, const char *const *known,
 		  struct kf_error *err);
+
+/* The tree as block YAML, for people; strings that would read as something else get quotes. */
+void kf_yaml_write(const struct kf_yaml_node *root, struct kf_text *out);

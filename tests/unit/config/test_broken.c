@@ -89,7 +89,7 @@ static const struct broken mig_files[] = {
 	{"version: v1\nmig-configs:\n"
 	 "  a-name-that-is-longer-than-what-a-label-can-hold-which-is-63-characters: []\n",
 	 3, "the name is too long"},
-	{HEAD "\t- devices: all\n", 4, "tab character"},
+	{HEAD "\t- devices: all\n", 4, "a tab indents this line"},
 	{"{\"version\": \"v1\",\n \"mig-configs\": {\"c\": [}}\n", 0, "not YAML"},
 };
 

@@ -96,12 +96,17 @@ static void refuses_what_is_not_one_document_of_text(void **state)
 		{"a: 1\n---\nb: 2\n", "f:2: a second document"},
 		{"a: \xff\n", "f:1: this is not UTF-8"},
 		{"a: 1\nb: \xc0\xaf\n", "f:2: this is not UTF-8"},
-		{"a:\n\tb: 1\n", "f:2: not YAML: tab character"},
-		{"a: [1\n", "not YAML"},
+		{"a:\n\tb: 1\n", "f:2: not YAML: a tab indents this line"},
+		{"a: [1\nb: 2\n",
+		 "f:2: not YAML: did not find expected ',' or ']' while parsing a flow "
+		 "sequence, since line 1"},
+		{"a: \"1\nb: 2\n", "unexpected end of stream while scanning a quoted scalar, since "
+				   "line 1"},
+		{"a: \x01\n", "f:1: not YAML: control characters"},
 		{"a: \"\\0\"\n", "f:1: a value holds a NUL"},
 		{"a: 1\nb: 2\na: 3\n", "f:3: a: given twice, first in line 1"},
 		{"? [1]\n: 2\n", "f:1: a key must be a word"},
-		{": 1\n", "f:1: a key is empty"},
+		{"\"\": 1\n", "f:1: a key is empty"},
 		{"a: *b\n", "f:1: *b: no anchor"},
 		{"a: &a [*a]\n", "f:1: *a stands inside"},
 		{"a: &a x\n*a : y\n", "f:2: a key must be a word, not an alias"},
@@ -224,6 +229,25 @@ static void suggests_the_key_that_was_meant(void **state)
 	assert_string_equal(err.msg, "f:1: xyzzy: unknown key");
 }
 
+static void writes_what_it_has_read(void **state)
+{
+	static const char text[] = "a:\n"
+				   "  - 1\n"
+				   "  - b: \"1\"\n"
+				   "    c: []\n"
+				   "  - - x\n"
+				   "    - {}\n"
+				   "\"yes\": \"no: \\\"\\x0a\"\n"
+				   "d: null\n"
+				   "e: true\n"
+				   "mig-1g.5gb: GPU-1/0\n";
+	kf_auto(kf_yaml_freep) struct kf_yaml *y = read_text(text);
+	kf_auto(kf_text_done) struct kf_text out = {0};
+
+	kf_yaml_write(y->root, &out);
+	assert_string_equal(out.s, text);
+}
+
 static void says_so_when_memory_runs_out(void **state)
 {
 	static const char text[] = "a: &a {x: 1, y: [2, 3]}\nb:\n  <<: *a\n";
@@ -255,6 +279,7 @@ int main(void)
 		cmocka_unit_test(refuses_ten_megabytes),
 		cmocka_unit_test(takes_numbers_and_truth_as_written),
 		cmocka_unit_test(suggests_the_key_that_was_meant),
+		cmocka_unit_test(writes_what_it_has_read),
 		cmocka_unit_test(says_so_when_memory_runs_out),
 	};
 
