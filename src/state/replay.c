@@ -100,21 +100,41 @@ void kf_ledger_text_release(struct kf_text *t, const char *id)
 #define BAD	  (-1)
 #define NO_MEMORY (-2)
 
+/* How many ids are there between single blanks?  0 when one of them is none. */
+static unsigned count_ids(const char *s)
+{
+	char id[KF_UUID];
+	unsigned n = 0;
+
+	for (;; s++) {
+		size_t length = strcspn(s, " ");
+
+		if (length >= sizeof(id))
+			return 0;
+		memcpy(id, s, length);
+		id[length] = '\0';
+		if (!kf_ledger_is_word(id, sizeof(id)))
+			return 0;
+		n++;
+		s += length;
+		if (!*s)
+			return n;
+	}
+}
+
 static int replay_hold(struct kf_ledger *l, char *rest)
 {
 	char *since = strsep(&rest, " "), *resource = strsep(&rest, " "), *id;
+	unsigned n = rest ? count_ids(rest) : 0;
 	uint64_t when;
 
-	if (!resource || !rest || kf_parse_uint(since, INT64_MAX, &when) < 0 ||
+	if (n == 0 || n > KF_LEDGER_MAX - l->n || kf_parse_uint(since, INT64_MAX, &when) < 0 ||
 	    !kf_ledger_is_word(resource, sizeof(l->entry->resource)))
 		return BAD;
-	while ((id = strsep(&rest, " "))) {
-		if (!kf_ledger_is_word(id, sizeof(l->entry->id)) || l->n >= KF_LEDGER_MAX)
-			return BAD;
-		if (kf_ledger_reserve(l, 1) < 0)
-			return NO_MEMORY;
+	if (kf_ledger_reserve(l, n) < 0)
+		return NO_MEMORY;
+	while ((id = strsep(&rest, " ")))
 		kf_ledger_put(l, resource, id, (int64_t)when);
-	}
 	return 0;
 }
 
