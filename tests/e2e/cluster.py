@@ -86,6 +86,9 @@ class Cluster:
     def pid(self, program):
         return int((self.state / "pid" / program).read_text())
 
+    def alive(self, program):
+        return os.path.exists(f"/proc/{self.pid(program)}/exe")
+
     def restart_kubelet(self):
         self.sh("restart", "kubelet")
         wait_for("the kubelet answers", lambda: self.metrics() is not None)

@@ -195,6 +195,7 @@ volumePluginDir: "$state/volume-plugins"
 nodeStatusUpdateFrequency: 2s
 nodeStatusReportFrequency: 1m
 syncFrequency: 10s
+maxPods: 250
 imageGCHighThresholdPercent: 100
 evictionHard: {memory.available: 100Mi, nodefs.available: 1%, imagefs.available: 1%}
 shutdownGracePeriod: 0s
