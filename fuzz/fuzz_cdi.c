@@ -44,9 +44,10 @@ static void read_soname(const uint8_t *data, size_t n)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 {
-	char *text = kf_strndup((const char *)data, n);
+	char *text = kf_calloc(1, n + 1);
 	struct kf_caps caps = {0};
 
+	memcpy(text, data, n);
 	keep_spec((const char *)data, n);
 	read_soname(data, n);
 	kf_caps_parse_minors(text, &caps, NULL);

@@ -234,7 +234,7 @@ int kf_saved_parse(const char *text, size_t n, struct kf_saved **ret, struct kf_
 	json_auto_t *root = kf_state_parse(text, n, WHAT, err);
 	const json_t *gpus = json_object_get(root, "gpus");
 	kf_auto(kf_saved_freep) struct kf_saved *s = NULL;
-	unsigned n_gpus, g;
+	unsigned n_gpus = 0, g;
 
 	if (!root || read_length(gpus, "gpus", KF_MAX_GPUS, &n_gpus, err) < 0 ||
 	    !(s = make_empty(n_gpus, err)))
