@@ -306,11 +306,18 @@ static void a_lost_gpu_is_passed_over(void **state)
 	kf_auto(kf_mig_configs_freep) struct kf_mig_configs *b = builtin();
 	kf_auto(kf_node_freep) struct kf_node *node = node_of("a100-40 a100-40");
 	kf_auto(kf_target_freep) struct kf_target *t = NULL;
+	kf_auto(kf_mig_configs_freep) struct kf_mig_configs *c =
+		configs("version: v1\nmig-configs:\n  c:\n  - devices: [0, 1]\n"
+			"    mig-enabled: true\n    mig-devices: {1g.5gb: 7}\n");
+	kf_auto(kf_target_freep) struct kf_target *by_file = NULL;
 
 	node->gpu[1].state = KF_GPU_LOST;
 	t = target_of(b, "all-1g.5gb", node);
 	assert_int_equal(t->gpu[0].mentioned, 1);
 	assert_int_equal(t->gpu[1].mentioned, 0);
+	by_file = target_of(c, "c", node);
+	assert_int_equal(by_file->gpu[0].mentioned, 1);
+	assert_int_equal(by_file->gpu[1].mentioned, 0);
 }
 
 static void asserts_what_is_there_and_says_what_differs(void **state)
@@ -331,6 +338,9 @@ static void asserts_what_is_there_and_says_what_differs(void **state)
 	assert_string_equal(why, "gpu 0: has 1x 3g.20gb, wants 2x 3g.20gb");
 	node_add(&node->gpu[0], "3g.20gb", "3");
 	assert_int_equal(kf_target_matches(node, t, why, sizeof(why)), 1);
+	node->gpu[0].mig_pending = 0;
+	assert_int_equal(kf_target_matches(node, t, why, sizeof(why)), 0);
+	assert_string_equal(why, "gpu 0: MIG is on, wanted on; a change is pending");
 	node_add(&node->gpu[0], "1g.5gb", "");
 	assert_int_equal(kf_target_matches(node, t, why, sizeof(why)), 0);
 }
