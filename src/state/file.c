@@ -68,9 +68,9 @@ int kf_state_remove(const char *dir, const char *name, struct kf_error *err)
 
 	if (!path)
 		return -1;
-	if (unlink(path) == 0)
-		return sync_dir(dir, err);
-	return errno == ENOENT ? 0 : kf_fail_errno(err, errno, "remove %s", path);
+	if (unlink(path) == 0 || errno == ENOENT)
+		return 0;
+	return kf_fail_errno(err, errno, "remove %s", path);
 }
 
 int kf_state_fetch(const char *dir, const char *name, char **ret, size_t *n, struct kf_error *err)

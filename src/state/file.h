@@ -11,7 +11,7 @@ struct kf_error;
 
 /* Write `root` as DIR/NAME: atomically, fsynced, the directory too.  Makes DIR.  Mode 0600. */
 int kf_state_store(const char *dir, const char *name, const json_t *root, struct kf_error *err);
-/* Remove DIR/NAME, and see that it stays removed; fine when there is none. */
+/* Remove DIR/NAME; fine when there is none.  A power cut may bring it back. */
 int kf_state_remove(const char *dir, const char *name, struct kf_error *err);
 
 #define KF_STATE_NONE 1

@@ -35,7 +35,10 @@ int kf_intent_add(struct kf_intent *i, const char *gpu, const char *text);
 
 /* Put it on disk as DIR/intent.json (fsynced, directory included): then the first step may be. */
 int kf_intent_begin(const char *dir, const struct kf_intent *i, struct kf_error *err);
-/* The change is over.  Fine when there is none. */
+/*
+ * The change is over.  Fine when there is none.  Not waiting for the disk: a power cut, which may
+ * bring the journal back, takes all instances anyway.
+ */
 int kf_intent_end(const char *dir, struct kf_error *err);
 
 #define KF_INTENT_NONE 1
