@@ -99,7 +99,8 @@ int kf_checkpoint_parse(const char *bytes, size_t n, struct kf_checkpoint *ret,
 	struct kf_checkpoint c = {0};
 	json_error_t why;
 
-	c.json = json_loadb(bytes, n, 0, &why);
+	/* as real: the checksum is unsigned, and jansson's integers are not */
+	c.json = json_loadb(bytes, n, JSON_DECODE_INT_AS_REAL, &why);
 	if (!c.json)
 		return kf_fail(err, KF_E_INPUT, 0, "line %d: %s", why.line, why.text);
 	if (add_entries(&c, c.json, err) < 0) {
