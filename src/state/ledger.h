@@ -48,7 +48,8 @@ int kf_ledger_peek(const char *dir, struct kf_ledger **ret, struct kf_error *err
 
 /*
  * Record that the n ids were handed out under `resource`: all or none.  An id that is there already
- * starts anew.  Negative: nothing was recorded, so do not answer Allocate.
+ * starts anew.  The strings must not be those of an entry of l, which moves.  Negative: nothing was
+ * recorded, so do not answer Allocate.
  */
 int kf_ledger_hold(struct kf_ledger *l, const char *resource, const char *const *ids, unsigned n,
 		   int64_t now_s, struct kf_error *err);
