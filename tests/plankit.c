@@ -9,6 +9,13 @@
 #include "kftest.h"
 #include "shapes.h"
 
+/* Fails the running test; cmocka does not tell compilers that this is the end. */
+static _Noreturn void stop(const char *what, const char *word)
+{
+	fail_msg("%s: '%s'", what, word);
+	abort();
+}
+
 struct kit *kit_new(void)
 {
 	struct kit *kit = calloc(1, sizeof(*kit));
@@ -42,7 +49,7 @@ static void hold(struct kit *kit, struct kf_gpu *gpu, const struct kf_instance *
 		return;
 	}
 	if (!isdigit((unsigned char)*who))
-		fail_msg("nobody is called '%s'", who);
+		stop("neither pod nor process", who);
 	gpu->process[gpu->n_listed++] =
 		(struct kf_process){.pid = (unsigned)atoi(who), .gi = in->id, .ci = ci->id};
 	gpu->n_processes++;
@@ -57,8 +64,7 @@ static unsigned ci_profile(const struct kf_profile *p, unsigned slices)
 	for (i = 0; i < p->n_ci; i++)
 		if (p->ci[i].slices == slices)
 			return i;
-	fail_msg("%s has no compute instance of %u slices", p->name, slices);
-	return 0;
+	stop("no compute instance of that many slices", p->name);
 }
 
 /* May a compute instance of so many slices start here?  At multiples of its size, rounded up. */
@@ -159,9 +165,9 @@ static void read_cis(struct kit *kit, struct kf_gpu *gpu, struct kf_instance *in
 		if (who)
 			*who++ = '\0';
 		if (*part && sscanf(part, "%uc", &slices) != 1)
-			fail_msg("no compute instance: '%s'", part);
+			stop("no compute instance", part);
 		if (!add_ci(kit, in, p, ci_profile(p, slices)))
-			fail_msg("no room for '%s' in %s", part, p->name);
+			stop("no room for it", part);
 		if (who)
 			hold(kit, gpu, in, &in->ci[in->n_ci - 1], who);
 	}
@@ -177,7 +183,7 @@ static void read_now(struct kit *kit, struct kf_gpu *gpu, char *list)
 			continue;
 		at = strrchr(word, '@');
 		if (!at)
-			fail_msg("no place: '%s'", word);
+			stop("no place", word);
 		*at++ = '\0';
 		in = add_instance(gpu,
 				  strcmp(word, "?") ? shape_profile(&gpu->shape, word) : KF_NONE,
@@ -198,7 +204,7 @@ static void read_want(const struct kf_gpu *gpu, struct kf_gpu_target *target, ch
 			continue;
 		x = strchr(word, 'x');
 		if (!x)
-			fail_msg("no count: '%s'", word);
+			stop("no count", word);
 		target->n++;
 		want->count = (unsigned)strtoul(word, NULL, 10);
 		cut = strchr(x, '/');

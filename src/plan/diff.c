@@ -340,10 +340,11 @@ static void add_mode(struct board *b, enum kf_step_kind kind)
 	kf_names_done(&names);
 	step.blocked = step.blocked_by[0] != '\0';
 	kf_draft_add(b->draft, &step);
-	b->mode_first = 1;
 	/* Only a GPU that is not in MIG mode yet makes its instances wait for it. */
-	if (!b->gpu->mig_current)
-		memcpy(b->mode_blocked_by, step.blocked_by, sizeof(b->mode_blocked_by));
+	if (b->gpu->mig_current)
+		return;
+	b->mode_first = 1;
+	memcpy(b->mode_blocked_by, step.blocked_by, sizeof(b->mode_blocked_by));
 }
 
 static int turn_on(struct board *b, struct kf_error *err)

@@ -85,6 +85,8 @@ static int by_size(const void *x, const void *y)
 
 static void report(const char *product, const char *how, struct times *t)
 {
+	if (t->n == 0)
+		return;
 	qsort(t->us, t->n, sizeof(*t->us), by_size);
 	printf("{\"what\": \"planning one GPU (%s, %s), worst\", \"value\": %.1f, \"unit\": "
 	       "\"us\", "
