@@ -31,6 +31,9 @@ int kf_sim_api_start(const struct kf_sim_api_options *options, struct kf_sim_api
 struct kf_sim_api *kf_sim_api_stop(struct kf_sim_api *api);
 KF_DEFINE_AUTO(struct kf_sim_api, kf_sim_api_stop)
 
+/* A Node, as one that has just been registered.  negative: it is there already, or no memory. */
+int kf_sim_api_add_node(struct kf_sim_api *api, const char *name, struct kf_error *err);
+
 /* "https://127.0.0.1:34567"; lives as long as the server. */
 const char *kf_sim_api_url(const struct kf_sim_api *api);
 /* The certificate authority in PEM; NULL without TLS. */

@@ -318,6 +318,28 @@ int kf_sim_api_start(const struct kf_sim_api_options *options, struct kf_sim_api
 	return 0;
 }
 
+static int add_node(struct kf_sim_store *s, const char *name)
+{
+	struct kf_sim_object *o;
+	json_t *json;
+
+	if (kf_sim_find(s, KF_SIM_NODES, "", name))
+		return -1;
+	json = json_pack("{s:{s:s, s:{s:s}}, s:{}, s:{}}", "metadata", "name", name, "labels",
+			 "kubernetes.io/hostname", name, "spec", "status");
+	return json ? kf_sim_add(s, KF_SIM_NODES, json, &o) : -1;
+}
+
+int kf_sim_api_add_node(struct kf_sim_api *api, const char *name, struct kf_error *err)
+{
+	int r;
+
+	pthread_mutex_lock(&api->store.lock);
+	r = add_node(&api->store, name);
+	pthread_mutex_unlock(&api->store.lock);
+	return r < 0 ? kf_fail(err, KF_E_STATE, 0, "node %s cannot be added", name) : 0;
+}
+
 const char *kf_sim_api_url(const struct kf_sim_api *api)
 {
 	return api->url;
