@@ -440,8 +440,7 @@ int kf_spec_write(const char *dir, const struct kf_cdi_view *view, const struct 
 	partial = kf_spec_text(view, holds, opt, previous, n, &text, err);
 	if (partial < 0)
 		return partial;
-	r = partial == KF_SPEC_EMPTY ? remove_file(path, err)
-				     : replace(dir, path, text, previous, n, err);
+	r = text ? replace(dir, path, text, previous, n, err) : remove_file(path, err);
 	if (r >= 0 && partial == KF_SPEC_PARTIAL)
 		return KF_SPEC_PARTIAL;
 	return r == 0 ? read : r;

@@ -70,7 +70,7 @@ static void finds_the_version_across_reads(void **state)
 	static char binary[SIZE];
 	struct fixture *f = *state;
 
-	memcpy(binary + AT, "github.com/containerd/containerd/v2", 35);
+	strcpy(binary + AT, "github.com/containerd/containerd/v2");
 	put(f, "/usr/local/bin/containerd", binary, SIZE);
 	assert_int_equal(judge(f), KF_CDI_ON);
 	binary[AT + 34] = '1';
