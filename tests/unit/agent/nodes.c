@@ -50,7 +50,7 @@ struct kf_instance *node_add(struct kf_node *node, unsigned gpu, const char *pro
 	in->ci[0].slices = p->slices;
 	in->ci[0].size = p->slices;
 	snprintf(in->ci[0].uuid, sizeof(in->ci[0].uuid), "MIG-%u-%u", gpu, start);
-	snprintf(in->ci[0].name, sizeof(in->ci[0].name), "%s", p->name);
+	memcpy(in->ci[0].name, p->name, sizeof(in->ci[0].name));
 	return in;
 }
 
