@@ -41,6 +41,11 @@ static int matches(const struct kf_node *node, const struct kf_target *target, i
 
 		if (!t->mentioned)
 			continue;
+		if (node->gpu[g].state != KF_GPU_OK) {
+			snprintf(why, size, "gpu %u does not answer: %s", node->gpu[g].index,
+				 node->gpu[g].trouble);
+			return 0;
+		}
 		if (!mode_matches(&node->gpu[g], t, why, size))
 			return 0;
 		if (!modes_only && t->mig && !devices_match(&node->gpu[g], t, why, size))

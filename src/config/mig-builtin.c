@@ -135,21 +135,25 @@ int kf_mig_builtin_target(const struct kf_mig_configs *c, const char *name,
 			  const struct kf_node *node, struct kf_target *t, struct kf_error *err)
 {
 	const struct kf_mig_config *config = kf_mig_configs_find(c, name);
-	unsigned g, mentioned = 0;
+	unsigned g;
 
 	for (g = 0; g < node->n_gpus; g++) {
 		const struct kf_gpu *gpu = &node->gpu[g];
+		struct kf_gpu_target *on_it = &t->gpu[g];
 
-		if (gpu->state != KF_GPU_OK || !gpu->mig_capable)
+		if (!kf_mig_possible(gpu))
 			continue;
-		if (!generated(name, gpu, &t->gpu[g])) {
-			t->gpu[g] = (struct kf_gpu_target){0};
-			if (by_default_file(c, config, gpu, &t->gpu[g], err) < 0)
+		if (!generated(name, gpu, on_it)) {
+			*on_it = (struct kf_gpu_target){0};
+			if (by_default_file(c, config, gpu, on_it, err) < 0)
 				return -1;
 		}
-		mentioned += (unsigned)t->gpu[g].mentioned;
+		if (gpu->state != KF_GPU_OK && on_it->mentioned) {
+			on_it->n = 0;
+			on_it->unknown_shape = on_it->mig;
+		}
 	}
-	if (mentioned == 0 && strcmp(name, "all-disabled") != 0)
+	if (strcmp(name, "all-disabled") != 0 && !kf_mig_means_some(node, t))
 		return matches_nothing(config, name, node, err);
 	return 0;
 }

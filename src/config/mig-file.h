@@ -56,6 +56,14 @@ extern const unsigned kf_default_mig_size;
 
 const struct kf_mig_config *kf_mig_configs_find(const struct kf_mig_configs *c, const char *name);
 
+/* Can the GPU do MIG, as far as we know?  One that has never answered might. */
+int kf_mig_possible(const struct kf_gpu *gpu);
+/*
+ * For the check that a configuration means some GPU here: 1 if `t` speaks of one that answers, or
+ * if no GPU that can do MIG answers and it speaks of any.
+ */
+int kf_mig_means_some(const struct kf_node *node, const struct kf_target *t);
+
 /* Does an entry speak of this GPU: filter and devices?  1 or 0. */
 int kf_mig_entry_matches(const struct kf_mig_entry *e, const struct kf_gpu *gpu);
 /*

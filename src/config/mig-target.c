@@ -28,10 +28,37 @@ unsigned kf_shape_room(const struct kf_shape *shape, unsigned profile)
 	return g.n;
 }
 
+/* It did not tell even once what it is. */
+static int is_stranger(const struct kf_gpu *gpu)
+{
+	return gpu->state != KF_GPU_OK && gpu->pci_device == 0;
+}
+
+int kf_mig_possible(const struct kf_gpu *gpu)
+{
+	return gpu->mig_capable || is_stranger(gpu);
+}
+
+int kf_mig_means_some(const struct kf_node *node, const struct kf_target *t)
+{
+	unsigned g, answering = 0, silent = 0, able = 0;
+
+	for (g = 0; g < node->n_gpus; g++) {
+		int ok = node->gpu[g].state == KF_GPU_OK;
+
+		answering += ok && t->gpu[g].mentioned;
+		silent += !ok && t->gpu[g].mentioned;
+		able += ok && node->gpu[g].mig_capable;
+	}
+	return answering > 0 || (able == 0 && silent > 0);
+}
+
 static int filter_matches(const struct kf_mig_entry *e, const struct kf_gpu *gpu)
 {
 	unsigned i;
 
+	if (is_stranger(gpu))
+		return 1;
 	for (i = 0; i < e->n_filters; i++) {
 		const struct kf_mig_filter *f = &e->filter[i];
 
@@ -269,14 +296,12 @@ int kf_mig_entry_resolve(const char *file, const struct kf_mig_entry *e, const s
 	struct kf_gpu_target t = {.mentioned = 1, .mig = e->mig_enabled, .line = (int)e->line};
 	struct match m = {.file = file, .gpu = gpu, .t = &t, .err = err};
 
-	if (gpu->state != KF_GPU_OK)
-		return KF_MIG_PASSED_OVER;
-	if (!gpu->mig_capable) {
+	if (!kf_mig_possible(gpu)) {
 		if (e->mig_enabled && !e->all)
 			return refuse(&m, e->line, "devices", "cannot do MIG");
 		return KF_MIG_PASSED_OVER;
 	}
-	if (e->mig_enabled && gpu->shape.n == 0) {
+	if (e->mig_enabled && (gpu->shape.n == 0 || gpu->state != KF_GPU_OK)) {
 		t.unknown_shape = 1;
 	} else if (e->mig_enabled) {
 		if (add_all(&m, e) < 0)
@@ -313,7 +338,7 @@ static int turns_mig_on(const struct kf_mig_config *config)
 static int file_target(const struct kf_mig_configs *c, const struct kf_mig_config *config,
 		       const struct kf_node *node, struct kf_target *t, struct kf_error *err)
 {
-	unsigned g, mentioned = 0;
+	unsigned g;
 
 	for (g = 0; g < node->n_gpus; g++) {
 		const struct kf_mig_entry *e = last_entry(config, &node->gpu[g]);
@@ -322,9 +347,8 @@ static int file_target(const struct kf_mig_configs *c, const struct kf_mig_confi
 			continue;
 		if (kf_mig_entry_resolve(c->file, e, &node->gpu[g], &t->gpu[g], err) < 0)
 			return -1;
-		mentioned += (unsigned)t->gpu[g].mentioned;
 	}
-	if (mentioned == 0 && turns_mig_on(config))
+	if (turns_mig_on(config) && !kf_mig_means_some(node, t))
 		return kf_fail(err, KF_E_INPUT, 0,
 			       "%s:%u: %s: matches none of the %u GPUs of this node", c->file,
 			       config->line, config->name, node->n_gpus);

@@ -47,7 +47,8 @@ int kf_mig_configs_has(const struct kf_mig_configs *c, const char *name);
  * What configuration `name` asks of `node`.  Keeps neither.  NULL for `name` means the only one.
  *
  * - `devices: all` passes over GPUs that cannot do MIG; one that is listed by index is an error.
- *   GPUs that are lost or unreadable are passed over either way: nothing can be asked of them.
+ * - A GPU that is lost or unreadable is mentioned, with unknown_shape=1 if MIG is wanted: what it
+ *   can do shows when it answers.  It does not count as a match for the last error below.
  * - A profile is found by slices, memory and attributes as well as by name (kf_shape_find).
  * - Where MIG is off and the driver does not list profiles yet (before Hopper), the GPU's target
  *   is mig=1, no wants, unknown_shape=1: turn MIG on, read again, ask again.
@@ -55,8 +56,9 @@ int kf_mig_configs_has(const struct kf_mig_configs *c, const char *name);
  *   is what it has.
  *
  * 0          *ret, the caller's to free
- * negative   KF_E_INPUT: no such name, a profile or count that a GPU does not have, or nothing of
- *            the configuration matches a GPU here; *err says which, with file and line
+ * negative   KF_E_INPUT: no such name, a profile or count that a GPU does not have, or the
+ *            configuration turns MIG on and none of the GPUs here is meant; *err says which, with
+ *            file and line
  */
 int kf_mig_configs_target(const struct kf_mig_configs *c, const char *name,
 			  const struct kf_node *node, struct kf_target **ret, struct kf_error *err);

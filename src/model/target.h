@@ -22,7 +22,8 @@ struct kf_gpu_target {
 	int line; /* of the entry in the configuration file */
 	/*
 	 * 1: MIG is wanted, but the driver lists no profiles while MIG is off (before Hopper), so
-	 * that the wants are not known yet: n is 0; turn MIG on, read again, ask again.
+	 * that the wants are not known yet: n is 0; turn MIG on, read again, ask again.  Or the GPU
+	 * does not answer (its state is not KF_GPU_OK): ask again when it does.
 	 */
 	int unknown_shape;
 };

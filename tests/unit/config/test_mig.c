@@ -301,23 +301,45 @@ static void a_mixed_node_takes_what_each_gpu_knows(void **state)
 	assert_int_equal(balanced->gpu[3].mentioned, 0);
 }
 
-static void a_lost_gpu_is_passed_over(void **state)
+static void asks_a_silent_gpu_again_when_it_answers(void **state)
 {
 	kf_auto(kf_mig_configs_freep) struct kf_mig_configs *b = builtin();
-	kf_auto(kf_node_freep) struct kf_node *node = node_of("a100-40 a100-40");
-	kf_auto(kf_target_freep) struct kf_target *t = NULL;
 	kf_auto(kf_mig_configs_freep) struct kf_mig_configs *c =
-		configs("version: v1\nmig-configs:\n  c:\n  - devices: [0, 1]\n"
-			"    mig-enabled: true\n    mig-devices: {1g.5gb: 7}\n");
-	kf_auto(kf_target_freep) struct kf_target *by_file = NULL;
+		configs("version: v1\nmig-configs:\n  c:\n  - device-filter: 0x20B010DE\n"
+			"    devices: all\n    mig-enabled: true\n    mig-devices: {1g.5gb: 7}\n");
+	kf_auto(kf_node_freep) struct kf_node *node = node_of("a100-40 a100-40 t4");
+	const struct kf_mig_configs *both[] = {b, c};
+	const char *const names[] = {"all-1g.5gb", "c"};
+	char why[200];
+	int i;
 
-	node->gpu[1].state = KF_GPU_LOST;
-	t = target_of(b, "all-1g.5gb", node);
-	assert_int_equal(t->gpu[0].mentioned, 1);
-	assert_int_equal(t->gpu[1].mentioned, 0);
-	by_file = target_of(c, "c", node);
-	assert_int_equal(by_file->gpu[0].mentioned, 1);
-	assert_int_equal(by_file->gpu[1].mentioned, 0);
+	node->gpu[1].state = node->gpu[2].state = KF_GPU_LOST;
+	snprintf(node->gpu[1].trouble, sizeof(node->gpu[1].trouble), "GPU is lost");
+	for (i = 0; i < 2; i++) {
+		kf_auto(kf_target_freep) struct kf_target *t = target_of(both[i], names[i], node);
+
+		assert_int_equal(t->gpu[0].n, 1);
+		assert_int_equal(t->gpu[1].mentioned, 1);
+		assert_int_equal(t->gpu[1].unknown_shape, 1);
+		assert_int_equal(t->gpu[1].n, 0);
+		assert_int_equal(t->gpu[2].mentioned, 0);
+		t->gpu[0].mentioned = 0;
+		assert_int_equal(kf_target_matches(node, t, why, sizeof(why)), 0);
+		assert_string_equal(why, "gpu 1 does not answer: GPU is lost");
+	}
+	refuses(b, "all-1g.18gb", node, "matches no GPU");
+}
+
+static void a_gpu_that_never_answered_may_be_anything(void **state)
+{
+	kf_auto(kf_mig_configs_freep) struct kf_mig_configs *b = builtin();
+	kf_auto(kf_node_freep) struct kf_node *node = node_of("t4 t4");
+	kf_auto(kf_target_freep) struct kf_target *t = NULL;
+
+	node->gpu[1] = (struct kf_gpu){.index = 1, .state = KF_GPU_UNREADABLE};
+	t = target_of(b, "all-enabled", node);
+	assert_int_equal(t->gpu[0].mentioned, 0);
+	assert_int_equal(t->gpu[1].mentioned, 1);
 }
 
 static void asserts_what_is_there_and_says_what_differs(void **state)
@@ -459,7 +481,8 @@ int main(void)
 		cmocka_unit_test(every_name_of_the_default_file_fits_its_hardware),
 		cmocka_unit_test(every_listed_profile_has_a_name_of_its_own),
 		cmocka_unit_test(a_mixed_node_takes_what_each_gpu_knows),
-		cmocka_unit_test(a_lost_gpu_is_passed_over),
+		cmocka_unit_test(asks_a_silent_gpu_again_when_it_answers),
+		cmocka_unit_test(a_gpu_that_never_answered_may_be_anything),
 		cmocka_unit_test(asserts_what_is_there_and_says_what_differs),
 		cmocka_unit_test(exports_equal_gpus_as_one_entry),
 		cmocka_unit_test(what_is_exported_asserts_true),
