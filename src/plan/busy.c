@@ -106,6 +106,23 @@ int kf_busy_gpu(const struct kf_holds *holds, const struct kf_gpu *gpu)
 	return 0;
 }
 
+/* Containers of one pod may share a device: was it named for an earlier hold of it? */
+static int is_repeated(const struct kf_holds *holds, unsigned at)
+{
+	const struct kf_hold *h = &holds->hold[at];
+	unsigned i;
+
+	for (i = 0; i < at; i++) {
+		const struct kf_hold *e = &holds->hold[i];
+
+		if (!strcmp(e->id, h->id) && e->by == h->by && e->pid == h->pid &&
+		    !strcmp(e->pod_name, h->pod_name) &&
+		    !strcmp(e->pod_namespace, h->pod_namespace) && !strcmp(e->pod_uid, h->pod_uid))
+			return 1;
+	}
+	return 0;
+}
+
 /* 1 if it named any. */
 static int name_holds(const struct kf_holds *holds, const char *id, struct kf_names *names)
 {
@@ -115,7 +132,7 @@ static int name_holds(const struct kf_holds *holds, const char *id, struct kf_na
 	int any = 0;
 
 	for (i = 0; i < holds->n; i++) {
-		if (strcmp(holds->hold[i].id, id) != 0)
+		if (strcmp(holds->hold[i].id, id) != 0 || is_repeated(holds, i))
 			continue;
 		kf_hold_text(&holds->hold[i], text, sizeof(text));
 		kf_names_add(names, text);

@@ -95,8 +95,11 @@ char *kf_plan_text(const struct kf_node *node, const struct kf_plan *plan)
 	for (i = 0; i < plan->n; i++) {
 		kf_auto_mem char *s = sentence(node, &plan->step[i]);
 
-		kf_text_addf(&t, "%-7s  %s\n", when(&plan->step[i]), s ? s : "");
-		t.failed |= !s;
+		if (!s) {
+			kf_text_done(&t);
+			return NULL;
+		}
+		kf_text_addf(&t, "%-7s  %s\n", when(&plan->step[i]), s);
 	}
 	kf_text_addf(&t, "%u step%s, %u waiting; %u GPU instance%s kept, %u destroyed\n", plan->n,
 		     plan->n == 1 ? "" : "s", plan->n_blocked, plan->n_kept,
@@ -120,7 +123,9 @@ static json_t *step_json(const struct kf_node *node, const struct kf_step *step)
 	kf_auto_mem char *text = sentence(node, step);
 	json_auto_t *o = NULL;
 
-	o = json_pack("{s:s, s:i, s:s, s:b, s:b, s:s*}", "step", kind_name[step->kind], "gpu",
+	if (!text)
+		return NULL;
+	o = json_pack("{s:s, s:i, s:s, s:b, s:b, s:s}", "step", kind_name[step->kind], "gpu",
 		      (int)node->gpu[step->gpu].index, "uuid", node->gpu[step->gpu].uuid, "early",
 		      step->early, "blocked", step->blocked, "text", text);
 	if (!o)
