@@ -220,7 +220,7 @@ static void bring_up_to_date(struct kf_job *job)
 	if (!job->set->cdi_dir[0])
 		return;
 	answer = kf_spec_write(job->set->cdi_dir, &view, &job->holds, &opt, &err);
-	if (answer < 0 || answer == KF_SPEC_REPLACED)
+	if (answer < 0 || answer == KF_SPEC_REPLACED || answer == KF_SPEC_PARTIAL)
 		trouble(job, &err);
 }
 
