@@ -199,8 +199,7 @@ static int make_machine(struct kf_stage *s, const char *machine, struct kf_error
 
 	snprintf(dir, sizeof(dir), "%s/machine", s->dir);
 	if (wait_for(spawn(s, argv, "sim.log")) != 0)
-		return kf_fail(err, KF_E_SYSTEM, 0, "`kerf sim create %s %s` failed", machine, dir,
-			       s->dir);
+		return kf_fail(err, KF_E_SYSTEM, 0, "`kerf sim create %s %s` failed", machine, dir);
 	return 0;
 }
 
