@@ -20,27 +20,26 @@
 #include <stdio.h>
 #include <string.h>
 
-#include <libfyaml.h>
-
 #include "base/error.h"
+#include "config/yaml.h"
 #include "kftest.h"
 #include "plankit.h"
 
-KF_DEFINE_AUTO(struct fy_document, fy_document_destroy)
-
-static const char *text(struct fy_node *map, const char *key)
+static const char *text(const struct kf_yaml_node *map, const char *key)
 {
-	return fy_node_get_scalar0(fy_node_mapping_lookup_by_string(map, key, FY_NT));
+	const struct kf_yaml_node *node = kf_yaml_get(map, key);
+
+	return node ? node->text : NULL;
 }
 
-static int is(struct fy_node *map, const char *key, const char *value)
+static int is(const struct kf_yaml_node *map, const char *key, const char *value)
 {
 	const char *s = text(map, key);
 
 	return s && !strcmp(s, value);
 }
 
-static void read_gpu(struct kit *kit, struct fy_node *map)
+static void read_gpu(struct kit *kit, const struct kf_yaml_node *map)
 {
 	const char *now = text(map, "now"), *want = text(map, "want"), *holder;
 	struct kf_hold h = {0};
@@ -63,25 +62,20 @@ static void read_gpu(struct kit *kit, struct fy_node *map)
 	}
 }
 
-static void read_case(struct kit *kit, struct fy_node *root)
+static void read_case(struct kit *kit, const struct kf_yaml_node *root)
 {
-	struct fy_node *gpus = fy_node_mapping_lookup_by_string(root, "gpus", FY_NT), *gpu;
-	void *at = NULL;
-
-	while ((gpu = fy_node_sequence_iterate(gpus, &at)))
+	for (kf_yaml_each(gpu, kf_yaml_get(root, "gpus")))
 		read_gpu(kit, gpu);
 	assert_true(kit->node.n_gpus > 0);
 }
 
 /* `got` is lines; `want` a sequence of them.  The last line of `got` is not compared. */
-static void compare_lines(struct fy_node *want, const char *got)
+static void compare_lines(const struct kf_yaml_node *want, const char *got)
 {
 	const char *line = got, *end;
-	struct fy_node *item;
-	void *at = NULL;
 
-	while ((item = fy_node_sequence_iterate(want, &at))) {
-		const char *s = fy_node_get_scalar0(item);
+	for (kf_yaml_each(item, want)) {
+		const char *s = item->text;
 
 		end = strchr(line, '\n');
 		if (!end || strlen(s) != (size_t)(end - line) || strncmp(s, line, strlen(s)) != 0)
@@ -93,7 +87,7 @@ static void compare_lines(struct fy_node *want, const char *got)
 		fail_msg("there is more in\n%s", got);
 }
 
-static void compare_count(struct fy_node *root, const char *key, unsigned got)
+static void compare_count(const struct kf_yaml_node *root, const char *key, unsigned got)
 {
 	const char *s = text(root, key);
 
@@ -101,14 +95,12 @@ static void compare_count(struct fy_node *root, const char *key, unsigned got)
 		fail_msg("%s: %u, not %s", key, got, s);
 }
 
-static void compare_gpus(struct fy_node *root, const char *key, const struct kit *kit)
+static void compare_gpus(const struct kf_yaml_node *root, const char *key, const struct kit *kit)
 {
-	struct fy_node *list = fy_node_mapping_lookup_by_string(root, key, FY_NT), *item;
-	void *at = NULL;
 	unsigned i = 0;
 
-	while (list && (item = fy_node_sequence_iterate(list, &at))) {
-		const char *s = fy_node_get_scalar0(item);
+	for (kf_yaml_each(item, kf_yaml_get(root, key))) {
+		const char *s = item->text;
 
 		if (strcmp(s, kit_now(kit, i)) != 0)
 			fail_msg("%s: gpu %u has %s, not %s", key, i, kit_now(kit, i), s);
@@ -116,12 +108,12 @@ static void compare_gpus(struct fy_node *root, const char *key, const struct kit
 	}
 }
 
-static void check_plan(struct kit *kit, struct fy_node *root, const struct kf_plan *plan)
+static void check_plan(struct kit *kit, const struct kf_yaml_node *root, const struct kf_plan *plan)
 {
-	struct fy_node *steps = fy_node_mapping_lookup_by_string(root, "plan", FY_NT);
+	const struct kf_yaml_node *steps = kf_yaml_get(root, "plan");
 	kf_auto_mem char *got = kf_plan_text(&kit->node, plan);
 
-	if (!steps || !fy_node_is_sequence(steps))
+	if (!steps || steps->kind != KF_YAML_LIST)
 		fail_msg("no plan was expected, but there is:\n%s", got);
 	compare_lines(steps, got);
 	compare_count(root, "kept", plan->n_kept);
@@ -132,16 +124,16 @@ static void check_plan(struct kit *kit, struct fy_node *root, const struct kf_pl
 
 static void check_case(const char *path)
 {
-	kf_auto(fy_document_destroyp) struct fy_document *doc =
-		fy_document_build_from_file(NULL, path);
+	kf_auto(kf_yaml_freep) struct kf_yaml *doc = NULL;
 	kf_auto(kf_plan_freep) struct kf_plan *plan = NULL;
 	kf_auto(kit_freep) struct kit *kit = kit_new();
 	struct kf_error err = {0};
-	struct fy_node *root;
+	const struct kf_yaml_node *root;
 	int r;
 
-	assert_non_null(doc);
-	root = fy_document_root(doc);
+	if (kf_yaml_load(path, KF_YAML_BYTES, &doc, &err) < 0)
+		fail_msg("%s", err.msg);
+	root = doc->root;
 	read_case(kit, root);
 	r = kf_plan_make(&kit->node, &kit->target, &kit->holds, &plan, &err);
 	if (r < 0) {
