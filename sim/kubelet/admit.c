@@ -56,6 +56,8 @@ static int fits(struct kf_sim_kubelet *k, struct kf_sim_pod *pod)
 		const struct kf_sim_request *r = &pod->request[i];
 		const struct endpoint *e = endpoint_find(k, r->resource);
 
+		if (e && pod->forced && e->pipe)
+			continue;
 		if (e && requested(k, r->resource) + r->count <= endpoint_healthy(e))
 			continue;
 		snprintf(pod->why, sizeof(pod->why), "0/1 nodes are available: 1 Insufficient %s.",
@@ -83,27 +85,75 @@ void admit_soon(struct kf_sim_kubelet *k)
 		uv_timer_start(&k->turn, on_turn, 0, 0);
 }
 
+static struct kf_sim_pod *pod_new(struct kf_sim_kubelet *k, const char *name, struct kf_error *err)
+{
+	struct kf_sim_pod *pod;
+
+	if (kf_sim_kubelet_pod(k, name)) {
+		kf_fail(err, KF_E_STATE, 0, "pod %s exists", name);
+		return NULL;
+	}
+	if (!name[0] || strlen(name) >= sizeof(pod->name)) {
+		kf_fail(err, KF_E_INPUT, 0, "'%s' is no name for a pod", name);
+		return NULL;
+	}
+	pod = kf_calloc(1, sizeof(*pod));
+	if (!pod) {
+		kf_fail(err, KF_E_NOMEM, 0, "no memory for pod %s", name);
+		return NULL;
+	}
+	snprintf(pod->name, sizeof(pod->name), "%s", name);
+	snprintf(pod->uid, sizeof(pod->uid), "00000000-0000-4000-8000-%012lu", ++k->n_pods);
+	return pod;
+}
+
+/* Takes pod. */
+static void enqueue(struct kf_sim_kubelet *k, struct kf_sim_pod *pod)
+{
+	*k->pods_end = pod;
+	k->pods_end = &pod->next;
+	admit_soon(k);
+}
+
 int kf_sim_kubelet_add(struct kf_sim_kubelet *k, const char *name,
 		       const struct kf_sim_request *request, unsigned n, struct kf_error *err)
 {
 	struct kf_sim_pod *pod;
 
-	if (kf_sim_kubelet_pod(k, name))
-		return kf_fail(err, KF_E_STATE, 0, "pod %s exists", name);
-	if (n == 0 || n > sizeof(pod->request) / sizeof(pod->request[0]) ||
-	    strlen(name) >= sizeof(pod->name))
-		return kf_fail(err, KF_E_INPUT, 0, "pod %s: too long a name, or %u requests", name,
-			       n);
-	pod = kf_calloc(1, sizeof(*pod));
+	if (n == 0 || n > sizeof(pod->request) / sizeof(pod->request[0]))
+		return kf_fail(err, KF_E_INPUT, 0, "pod %s: %u requests", name, n);
+	pod = pod_new(k, name, err);
 	if (!pod)
-		return kf_fail(err, KF_E_NOMEM, 0, "no memory for pod %s", name);
-	snprintf(pod->name, sizeof(pod->name), "%s", name);
-	snprintf(pod->uid, sizeof(pod->uid), "00000000-0000-4000-8000-%012lu", ++k->n_pods);
+		return -1;
 	memcpy(pod->request, request, n * sizeof(request[0]));
 	pod->n_requests = n;
-	*k->pods_end = pod;
-	k->pods_end = &pod->next;
-	admit_soon(k);
+	enqueue(k, pod);
+	return 0;
+}
+
+int kf_sim_kubelet_add_forced(struct kf_sim_kubelet *k, const char *name, const char *resource,
+			      const char *const *ids, unsigned n, struct kf_error *err)
+{
+	struct kf_sim_pod *pod = pod_new(k, name, err);
+	unsigned i;
+
+	if (!pod)
+		return -1;
+	if (kf_grow(&pod->device, &pod->capacity, n, sizeof(pod->device[0])) < 0) {
+		pod_free(pod);
+		return kf_fail(err, KF_E_NOMEM, 0, "no memory for %u devices", n);
+	}
+	pod->forced = 1;
+	pod->n_requests = 1;
+	pod->request[0].count = n;
+	snprintf(pod->request[0].resource, KF_RESOURCE_NAME, "%s", resource);
+	for (i = 0; i < n; i++) {
+		snprintf(pod->device[i].resource, KF_RESOURCE_NAME, "%s", resource);
+		snprintf(pod->device[i].id, KF_DEVICE_ID, "%s", ids[i]);
+		pod->device[i].numa = -1;
+	}
+	pod->n_devices = n;
+	enqueue(k, pod);
 	return 0;
 }
 
@@ -174,7 +224,8 @@ void admit_forget(struct kf_sim_kubelet *k)
 	k->admission = (struct admission){0};
 	if (!pod)
 		return;
-	pod->n_devices = 0;
+	if (!pod->forced)
+		pod->n_devices = 0;
 	for (i = 0; i < pod->n_requests; i++)
 		kf_answer_done(&pod->answer[i]);
 }
@@ -190,7 +241,7 @@ static int taken(const struct kf_sim_kubelet *k, const char *resource, const cha
 	unsigned i;
 
 	for (pod = k->pods; pod; pod = pod->next)
-		for (i = 0; i < pod->n_devices; i++)
+		for (i = 0; i < pod->n_devices; i++) /* (forced ones before they run, too) */
 			if (!strcmp(pod->device[i].id, id) &&
 			    !strcmp(pod->device[i].resource, resource))
 				return 1;
@@ -283,6 +334,7 @@ static void on_allocate_done(void *ud, struct kf_grpc_call *call, int status, co
 	struct kf_sim_kubelet *k = ud;
 
 	k->admission.call = NULL;
+	k->admission.pod->allocate_us = (unsigned)((uv_hrtime() - k->admission.asked_ns) / 1000);
 	if (status != KF_GRPC_OK) {
 		failed(k, "Allocate", status, text);
 		return;
@@ -319,6 +371,7 @@ static void call_plugin(struct kf_sim_kubelet *k, const char *path, const struct
 	const struct endpoint *e = endpoint_find(k, current(k)->resource);
 	struct kf_grpc *g = e && e->pipe ? kf_grpc_pipe_grpc(e->pipe) : NULL;
 
+	k->admission.asked_ns = uv_hrtime();
 	if (!m->bytes || !g ||
 	    kf_grpc_call(g, path, m->bytes, m->n, events, k, &k->admission.call, NULL) < 0)
 		admit_lost(k);
@@ -434,6 +487,10 @@ static void next_request(struct kf_sim_kubelet *k)
 
 	if (a->at == a->pod->n_requests) {
 		finished(k, KF_SIM_POD_RUNNING, "");
+		return;
+	}
+	if (a->pod->forced) {
+		allocate(k);
 		return;
 	}
 	a->first = a->pod->n_devices;

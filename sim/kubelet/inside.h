@@ -43,7 +43,10 @@ struct admission {
 	unsigned at;		/* the request under way */
 	unsigned first;		/* its first device in pod->device */
 	struct kf_grpc_call *call;
+	uint64_t asked_ns;
 };
+
+#define MAX_HELD 16
 
 struct kf_sim_kubelet {
 	uv_loop_t *loop;
@@ -58,6 +61,9 @@ struct kf_sim_kubelet {
 	struct kf_sim_pod *pods, **pods_end;
 	unsigned long n_pods; /* ever; makes UIDs */
 	struct admission admission;
+	int hold; /* GetAllocatableResources waits */
+	struct kf_grpc_call *held[MAX_HELD];
+	unsigned n_held;
 	uv_timer_t turn; /* to look at pending pods from the loop */
 	unsigned n_open;
 	int stopping;

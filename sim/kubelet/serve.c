@@ -151,19 +151,42 @@ static void list(struct kf_sim_kubelet *k, struct kf_grpc_call *call)
 		entries_done(&entry[i].devices);
 }
 
+static void get_allocatable_or_wait(struct kf_sim_kubelet *k, struct kf_grpc_call *call)
+{
+	if (!k->hold)
+		get_allocatable(k, call);
+	else if (k->n_held < MAX_HELD)
+		k->held[k->n_held++] = call;
+	else
+		kf_grpc_finish(call, KF_GRPC_RESOURCE_EXHAUSTED, "rejected by rate limit");
+}
+
+void kf_sim_kubelet_hold_allocatable(struct kf_sim_kubelet *k, int on)
+{
+	k->hold = on;
+	while (!on && k->n_held > 0)
+		get_allocatable(k, k->held[--k->n_held]);
+}
+
 static void on_request(void *ud, struct kf_grpc_call *call, const char *path, const uint8_t *bytes,
 		       size_t n)
 {
 	if (!strcmp(path, "/v1.PodResourcesLister/List"))
 		list(ud, call);
 	else if (!strcmp(path, "/v1.PodResourcesLister/GetAllocatableResources"))
-		get_allocatable(ud, call);
+		get_allocatable_or_wait(ud, call);
 	else
 		kf_grpc_finish(call, KF_GRPC_UNIMPLEMENTED, "unknown method");
 }
 
 static void on_closed(void *ud, struct kf_grpc_call *call)
 {
+	struct kf_sim_kubelet *k = ud;
+	unsigned i;
+
+	for (i = 0; i < k->n_held; i++)
+		if (k->held[i] == call)
+			k->held[i] = k->held[--k->n_held];
 }
 
 const struct kf_grpc_server_events lister_events = {.request = on_request, .closed = on_closed};

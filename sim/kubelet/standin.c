@@ -113,6 +113,7 @@ static void hang_up(struct kf_sim_kubelet *k)
 
 	if (k->registry)
 		kf_grpc_listener_stop(kf_take(k->registry), standin_closed, k);
+	k->n_held = 0; /* their connections end, and no event tells of it */
 	if (k->lister)
 		kf_grpc_listener_stop(kf_take(k->lister), standin_closed, k);
 	while (k->hellos)
@@ -162,6 +163,11 @@ const struct kf_sim_pod *kf_sim_kubelet_pod(const struct kf_sim_kubelet *k, cons
 		if (!pod->gone && !strcmp(pod->name, name))
 			return pod;
 	return NULL;
+}
+
+const struct kf_sim_pod *kf_sim_kubelet_admitting(const struct kf_sim_kubelet *k)
+{
+	return k->admission.pod;
 }
 
 int kf_sim_kubelet_resource(const struct kf_sim_kubelet *k, const char *name,

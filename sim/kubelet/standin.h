@@ -47,6 +47,8 @@ struct kf_sim_pod {
 	struct kf_sim_pod_device *device;
 	size_t capacity;
 	struct kf_answer answer[8]; /* of Allocate, by request */
+	unsigned allocate_us;	    /* from the last Allocate to its answer */
+	int forced;		    /* device[] was chosen by the test */
 	int gone;		    /* deleted; the device manager has not noticed yet */
 };
 
@@ -83,6 +85,12 @@ int kf_sim_kubelet_start(uv_loop_t *loop, const struct kf_sim_kubelet_options *o
 /* A pod to run; 0, or negative: the name is taken, too many requests, no memory. */
 int kf_sim_kubelet_add(struct kf_sim_kubelet *k, const char *name,
 		       const struct kf_sim_request *request, unsigned n, struct kf_error *err);
+/*
+ * A pod of one resource that gets exactly these devices, healthy and free or not: a kubelet that
+ * had chosen before it read the latest list.
+ */
+int kf_sim_kubelet_add_forced(struct kf_sim_kubelet *k, const char *name, const char *resource,
+			      const char *const *ids, unsigned n, struct kf_error *err);
 /* 0, or negative: there is no such pod. */
 int kf_sim_kubelet_delete(struct kf_sim_kubelet *k, const char *name, struct kf_error *err);
 /* Stop and start again at once: connections end, sockets are wiped, pods keep what they have. */
@@ -91,6 +99,11 @@ int kf_sim_kubelet_restart(struct kf_sim_kubelet *k, struct kf_error *err);
 int kf_sim_kubelet_drop_stream(struct kf_sim_kubelet *k, const char *resource,
 			       struct kf_error *err);
 
+/* While it is on, GetAllocatableResources is not answered: a kubelet that is busy. */
+void kf_sim_kubelet_hold_allocatable(struct kf_sim_kubelet *k, int on);
+
+/* The pod that is being admitted at this moment, or NULL. */
+const struct kf_sim_pod *kf_sim_kubelet_admitting(const struct kf_sim_kubelet *k);
 /* The pods, in order of creation; skip those that are gone. */
 const struct kf_sim_pod *kf_sim_kubelet_pods(const struct kf_sim_kubelet *k);
 const struct kf_sim_pod *kf_sim_kubelet_pod(const struct kf_sim_kubelet *k, const char *name);

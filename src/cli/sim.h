@@ -2,3 +2,4 @@
 #pragma once
 
 int kf_sim_apiserver(int argc, char **argv);
+int kf_sim_kubelet(int argc, char **argv);
