@@ -159,20 +159,44 @@ static void seconds_text(char out[32])
 	strcpy(strchr(out, '.'), "Z");
 }
 
+/* One on its way. */
+struct sending {
+	struct kf_events *events;
+	char name[]; /* of the Event */
+};
+
+/* The server did not take it, or a count came after it had expired there: what follows is news
+ * again, and no count on an Event that is not there. */
 static void on_answer(void *ud, const struct kf_kube_answer *answer)
 {
-	struct kf_events *e = ud;
+	const struct sending *sending = ud;
+	struct kf_events *e = sending->events;
 	struct kf_error err = {0};
 	unsigned i;
 
 	if (kf_kube_check(answer, &err) == 0)
 		return;
-	/* a count for an Event that the server has expired by now: the next repeat is a new one */
-	for (i = 0; answer->status == 404 && i < REMEMBERED; i++)
-		if (e->sent[i].name && strstr(answer->path, e->sent[i].name))
+	for (i = 0; i < REMEMBERED; i++)
+		if (e->sent[i].name && !strcmp(e->sent[i].name, sending->name))
 			clear(&e->sent[i]);
 	if (e->trouble)
 		e->trouble(e->ud, &err);
+}
+
+static int send_about(struct kf_events *e, const struct sent *s, const struct kf_kube_ask *ask,
+		      struct kf_error *err)
+{
+	size_t n = strlen(s->name) + 1;
+	kf_auto_mem struct sending *sending = kf_calloc(1, sizeof(*sending) + n);
+
+	if (!sending)
+		return kf_fail(err, KF_E_NOMEM, 0, "no memory for an Event");
+	sending->events = e;
+	memcpy(sending->name, s->name, n);
+	if (kf_kube_request_for(e->kube, ask, on_answer, sending, e, err) < 0)
+		return -1;
+	sending = NULL;
+	return 0;
 }
 
 static json_t *event_json(const struct kf_events *e, const struct sent *s, const char *action)
@@ -192,16 +216,18 @@ static int post(struct kf_events *e, const struct sent *s, const char *action, s
 {
 	json_auto_t *json = event_json(e, s, action);
 	kf_auto_mem char *body = json ? json_dumps(json, JSON_COMPACT) : NULL;
+	struct kf_kube_ask ask = {"POST", EVENTS_PATH, KF_KUBE_JSON, body, 0};
 
 	if (!body)
 		return kf_fail(err, KF_E_INPUT, 0, "%s: the note is not UTF-8", s->reason);
-	return kf_kube_request(e->kube, "POST", EVENTS_PATH, KF_KUBE_JSON, body, on_answer, e, err);
+	return send_about(e, s, &ask, err);
 }
 
 static int repeat(struct kf_events *e, struct sent *s, struct kf_error *err)
 {
 	kf_auto_mem char *path = kf_asprintf("%s/%s", EVENTS_PATH, s->name);
 	kf_auto_mem char *body = NULL;
+	struct kf_kube_ask ask = {.method = "PATCH", .content_type = KF_KUBE_MERGE};
 	char now[32];
 
 	seconds_text(now);
@@ -212,9 +238,9 @@ static int repeat(struct kf_events *e, struct sent *s, struct kf_error *err)
 	s->at_ms = kf_now_ms();
 	if (!allowed(e))
 		return KF_EVENT_DROPPED; /* the next count says it */
-	if (kf_kube_request(e->kube, "PATCH", path, KF_KUBE_MERGE, body, on_answer, e, err) < 0)
-		return -1;
-	return KF_EVENT_REPEATED;
+	ask.path = path;
+	ask.body = body;
+	return send_about(e, s, &ask, err) < 0 ? -1 : KF_EVENT_REPEATED;
 }
 
 /* Unique: the time, and a number for those within one microsecond. */

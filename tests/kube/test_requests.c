@@ -579,6 +579,13 @@ static void tells_an_event_anew_when_the_server_has_expired_it(void **state)
 	drain(&w);
 	assert_int_equal(trouble, 1);
 	assert_int_equal(kf_events_tell(e, KF_EVENT_NORMAL, "R", "A", "note", NULL), 0);
+	drain(&w);
+	/* and one that the server did not take */
+	world_tell(&w, "/sim/fault", "{\"method\":\"POST\",\"path\":\"/api\",\"status\":403}");
+	assert_int_equal(kf_events_tell(e, KF_EVENT_NORMAL, "R", "A", "other", NULL), 0);
+	drain(&w);
+	assert_int_equal(trouble, 2);
+	assert_int_equal(kf_events_tell(e, KF_EVENT_NORMAL, "R", "A", "other", NULL), 0);
 	e = kf_events_free(e); /* the answer is still under way */
 	world_stop(&w);
 }
