@@ -72,18 +72,17 @@ static void read_case(struct kit *kit, const struct kf_yaml_node *root)
 /* `got` is lines; `want` a sequence of them.  The last line of `got` is not compared. */
 static void compare_lines(const struct kf_yaml_node *want, const char *got)
 {
-	const char *line = got, *end;
+	const char *line = got;
+	size_t n;
 
 	for (kf_yaml_each(item, want)) {
-		const char *s = item->text;
-
-		end = strchr(line, '\n');
-		if (!end || strlen(s) != (size_t)(end - line) || strncmp(s, line, strlen(s)) != 0)
-			fail_msg("'%s' is not in its place in\n%s", s, got);
-		line = end + 1;
+		n = strcspn(line, "\n");
+		if (!line[n] || strlen(item->text) != n || strncmp(item->text, line, n) != 0)
+			fail_msg("'%s' is not in its place in\n%s", item->text, got);
+		line += n + 1;
 	}
-	end = strchr(line, '\n');
-	if (!end || end[1])
+	n = strcspn(line, "\n");
+	if (!line[n] || line[n + 1])
 		fail_msg("there is more in\n%s", got);
 }
 
@@ -113,6 +112,7 @@ static void check_plan(struct kit *kit, const struct kf_yaml_node *root, const s
 	const struct kf_yaml_node *steps = kf_yaml_get(root, "plan");
 	kf_auto_mem char *got = kf_plan_text(&kit->node, plan);
 
+	assert_non_null(got);
 	if (!steps || steps->kind != KF_YAML_LIST)
 		fail_msg("no plan was expected, but there is:\n%s", got);
 	compare_lines(steps, got);
