@@ -8,6 +8,8 @@
 #include "model/node.h"
 #include "nvml/nvml.h"
 
+#define MAX_CONSTANT 64 /* more than twice what any driver knows */
+
 /* The attribute that a profile constant carries in its name. */
 static const char *attribute_of(unsigned constant)
 {
@@ -134,8 +136,8 @@ int kf_shape_read(const struct kf_nvml *nv, nvmlDevice_t device, struct kf_gpu *
 
 	memset(shape, 0, sizeof(*shape));
 	/* Beyond the constants that a driver knows it answers INVALID_ARGUMENT, which ends the
-	 * list. */
-	for (constant = 0; shape->n < KF_MAX_PROFILES; constant++) {
+	 * list; with MIG off an Ampere answers NOT_SUPPORTED to each and any. */
+	for (constant = 0; constant < MAX_CONSTANT && shape->n < KF_MAX_PROFILES; constant++) {
 		struct kf_profile *p = &shape->profile[shape->n];
 		nvmlGpuInstanceProfileInfo_t info = {0};
 		nvmlReturn_t r;
