@@ -82,7 +82,7 @@ int kf_mig_entry_matches(const struct kf_mig_entry *e, const struct kf_gpu *gpu)
 }
 
 /* The work on one GPU. */
-struct match {
+struct matching {
 	const char *file;
 	const struct kf_gpu *gpu;
 	struct kf_gpu_target *t;
@@ -90,10 +90,10 @@ struct match {
 	struct kf_error *err;
 };
 
-static int refuse(struct match *m, unsigned line, const char *what, const char *fmt, ...)
+static int refuse(struct matching *m, unsigned line, const char *what, const char *fmt, ...)
 	__attribute__((format(printf, 4, 5)));
 
-static int refuse(struct match *m, unsigned line, const char *what, const char *fmt, ...)
+static int refuse(struct matching *m, unsigned line, const char *what, const char *fmt, ...)
 {
 	char text[400];
 	va_list ap;
@@ -105,7 +105,7 @@ static int refuse(struct match *m, unsigned line, const char *what, const char *
 		       m->gpu->index, m->gpu->name, text);
 }
 
-static int refuse_profile(struct match *m, const struct kf_mig_count *c)
+static int refuse_profile(struct matching *m, const struct kf_mig_count *c)
 {
 	const struct kf_shape *shape = &m->gpu->shape;
 	char list[300] = "";
@@ -117,7 +117,7 @@ static int refuse_profile(struct match *m, const struct kf_mig_count *c)
 	return refuse(m, c->line, c->text, "has no such profile; it has %s", list);
 }
 
-static int refuse_ci(struct match *m, const struct kf_mig_count *c, const struct kf_profile *p)
+static int refuse_ci(struct matching *m, const struct kf_mig_count *c, const struct kf_profile *p)
 {
 	char list[200] = "";
 	unsigned i, at = 0;
@@ -140,7 +140,7 @@ static int find_ci(const struct kf_profile *p, unsigned slices)
 }
 
 /* One more GPU instance; equal neighbours become one want. */
-static int add_instance(struct match *m, const struct kf_mig_count *c, unsigned profile)
+static int add_instance(struct matching *m, const struct kf_mig_count *c, unsigned profile)
 {
 	struct kf_gpu_target *t = m->t;
 	unsigned room = kf_shape_room(&m->gpu->shape, profile);
@@ -164,7 +164,7 @@ static int has_room(const struct kf_profile *p, const struct kf_want *w, unsigne
 	return w->n_ci > 0 && w->n_ci < KF_MAX_CIS && slices <= p->slices && same <= p->ci[ci].max;
 }
 
-static int add_part(struct match *m, const struct kf_mig_count *c, unsigned profile, unsigned ci)
+static int add_part(struct matching *m, const struct kf_mig_count *c, unsigned profile, unsigned ci)
 {
 	const struct kf_profile *p = &m->gpu->shape.profile[profile];
 	struct kf_want *last = m->t->n ? &m->t->want[m->t->n - 1] : NULL;
@@ -178,7 +178,7 @@ static int add_part(struct match *m, const struct kf_mig_count *c, unsigned prof
 	return 0;
 }
 
-static int add_devices(struct match *m, const struct kf_mig_count *c)
+static int add_devices(struct matching *m, const struct kf_mig_count *c)
 {
 	int profile = kf_shape_find(&m->gpu->shape, &c->name);
 	const struct kf_profile *p;
@@ -217,7 +217,7 @@ static int comes_before(const struct kf_mig_count *a, const struct kf_mig_count 
 }
 
 /* All counts of the entry, in order; the entry itself is not ours to sort. */
-static int add_all(struct match *m, const struct kf_mig_entry *e)
+static int add_all(struct matching *m, const struct kf_mig_entry *e)
 {
 	kf_auto_mem unsigned *order = kf_calloc(e->n_counts + 1, sizeof(unsigned));
 	unsigned i, j;
@@ -294,7 +294,7 @@ int kf_mig_entry_resolve(const char *file, const struct kf_mig_entry *e, const s
 			 struct kf_gpu_target *ret, struct kf_error *err)
 {
 	struct kf_gpu_target t = {.mentioned = 1, .mig = e->mig_enabled, .line = (int)e->line};
-	struct match m = {.file = file, .gpu = gpu, .t = &t, .err = err};
+	struct matching m = {.file = file, .gpu = gpu, .t = &t, .err = err};
 
 	if (!kf_mig_possible(gpu)) {
 		if (e->mig_enabled && !e->all)
@@ -371,36 +371,35 @@ static int unknown_name(const struct kf_mig_configs *c, const char *name, struct
 		       close ? "'?" : "");
 }
 
-static int choose(const struct kf_mig_configs *c, const char **name,
-		  const struct kf_mig_config **ret, struct kf_error *err)
+/* The match itself, into *t, which has the node's number of GPUs. */
+static int match(const struct kf_mig_configs *c, const char *name, const struct kf_node *node,
+		 struct kf_target *t, struct kf_error *err)
 {
-	if (!*name && c->n == 1)
-		*name = c->config[0].name;
-	if (!*name)
-		return kf_fail(err, KF_E_INPUT, 0,
-			       "%s: holds %u configurations; say which one is meant", c->file,
-			       c->n);
-	*ret = kf_mig_configs_find(c, *name);
-	if (!*ret && !c->builtin)
-		return unknown_name(c, *name, err);
-	return 0;
+	const struct kf_mig_config *config = kf_mig_configs_find(c, name);
+
+	if (c->builtin)
+		return kf_mig_builtin_target(c, name, node, t, err);
+	if (!config)
+		return unknown_name(c, name, err);
+	return file_target(c, config, node, t, err);
 }
 
 int kf_mig_configs_target(const struct kf_mig_configs *c, const char *name,
 			  const struct kf_node *node, struct kf_target **ret, struct kf_error *err)
 {
 	kf_auto(kf_target_freep) struct kf_target *t = NULL;
-	const struct kf_mig_config *config = NULL;
 
-	if (choose(c, &name, &config, err) < 0)
-		return -1;
+	if (!name && c->n != 1)
+		return kf_fail(err, KF_E_INPUT, 0,
+			       "%s: holds %u configurations; say which one is meant", c->file,
+			       c->n);
+	name = name ? name : c->config[0].name;
 	t = kf_calloc(1, sizeof(*t));
 	if (!t || !(t->gpu = kf_calloc(node->n_gpus + 1, sizeof(*t->gpu))))
 		return kf_fail(err, KF_E_NOMEM, 0, "no memory to match configuration %.80s", name);
 	t->n_gpus = node->n_gpus;
 	snprintf(t->name, sizeof(t->name), "%s", name);
-	if ((c->builtin ? kf_mig_builtin_target(c, name, node, t, err)
-			: file_target(c, config, node, t, err)) < 0)
+	if (match(c, name, node, t, err) < 0)
 		return -1;
 	*ret = kf_take(t);
 	return 0;

@@ -18,24 +18,11 @@
 
 #define PATH_BYTES 200
 
-/* Keys of NVIDIA's schema that are taken note of only (nvidia-stack.md 1.1). */
+/* Keys of NVIDIA's schema that are taken note of only. */
 static const char *const not_served[] = {
-	"resources",
-	"sharing",
-	"imex",
-	"flags.mpsRoot",
-	"flags.nvidiaDevRoot",
-	"flags.gdrcopyEnabled",
-	"flags.gdsEnabled",
-	"flags.mofedEnabled",
-	"flags.useNodeFeatureAPI",
-	"flags.deviceDiscoveryStrategy",
-	"flags.gfd",
-	"flags.plugin.passDeviceSpecs",
-	"flags.plugin.cdiAnnotationPrefix",
-	"flags.plugin.nvidiaCTKPath",
-	"flags.plugin.containerDriverRoot",
-	"flags.plugin.sharedDevicesAllocationPolicy",
+#define X(y, l, e, v) y,
+	KF_NOT_SERVED(X)
+#undef X
 };
 
 #define N_NOT_SERVED (sizeof(not_served) / sizeof(not_served[0]))
@@ -43,7 +30,6 @@ static const char *const not_served[] = {
 struct reader {
 	const struct kf_yaml *y;
 	struct kf_settings *s;
-	struct kf_text notes;
 	unsigned line[KF_N_SETTINGS]; /* where each was given */
 	struct kf_error *err;
 };
@@ -64,7 +50,9 @@ static int each_path(int (*see)(void *with, const char *path, size_t n, int sett
 		}
 	}
 	for (i = 0; i < N_NOT_SERVED; i++) {
-		r = see(with, not_served[i], strlen(not_served[i]), -1);
+		const char *p = not_served[i];
+
+		r = *p ? see(with, p, strlen(p), -1) : 0;
 		if (r)
 			return r;
 	}
@@ -216,9 +204,10 @@ static int read_key(struct reader *r, const struct kf_yaml_node *node, const cha
 		snprintf(below, sizeof(below), "%s.", path);
 		return walk(r, node, below);
 	}
-	if (!is_off(node))
-		kf_text_addf(&r->notes, "%s:%u: %s: not served by this version, passed over\n",
-			     r->y->file, node->line, path);
+	if (!is_off(node) &&
+	    kf_settings_note(r->s, "%s:%u: %s: not served by this version, passed over", r->y->file,
+			     node->line, path) < 0)
+		return kf_fail(r->err, KF_E_NOMEM, 0, "%s: no memory for its settings", r->y->file);
 	return 0;
 }
 
@@ -253,18 +242,8 @@ static int check_version(struct reader *r)
 static int from_tree(const struct kf_yaml *y, struct kf_settings *s, struct kf_error *err)
 {
 	struct reader r = {.y = y, .s = s, .err = err};
-	char *notes;
 
-	if (check_version(&r) < 0 || walk(&r, y->root, "") < 0) {
-		kf_text_done(&r.notes);
-		return -1;
-	}
-	notes = kf_text_take(&r.notes);
-	if (!notes)
-		return kf_fail(err, KF_E_NOMEM, 0, "%s: no memory for its settings", y->file);
-	free(s->notes);
-	s->notes = notes;
-	return 0;
+	return check_version(&r) < 0 ? -1 : walk(&r, y->root, "");
 }
 
 int kf_plugin_config_load(const char *path, struct kf_settings *s, struct kf_error *err)

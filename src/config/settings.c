@@ -1,6 +1,7 @@
 /* The table of settings at work; see settings.h. */
 #include "config/settings.h"
 
+#include <stdarg.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -195,6 +196,52 @@ struct kf_settings *kf_settings_free(struct kf_settings *s)
 	return NULL;
 }
 
+int kf_settings_note(struct kf_settings *s, const char *fmt, ...)
+{
+	kf_auto(kf_text_done) struct kf_text t = {0};
+	char line[512], *notes;
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(line, sizeof(line), fmt, ap);
+	va_end(ap);
+	kf_text_addf(&t, "%s%s\n", s->notes, line);
+	notes = kf_text_take(&t);
+	if (!notes)
+		return -1;
+	free(s->notes);
+	s->notes = notes;
+	return 0;
+}
+
+/* Flags and variables of NVIDIA's plugin that are noted only. */
+static const struct {
+	const char *cli, *env;
+	int has_value;
+} not_served[] = {
+#define X(y, l, e, v) {(l), (e), (v)},
+	KF_NOT_SERVED(X)
+#undef X
+};
+
+#define N_NOT_SERVED (sizeof(not_served) / sizeof(not_served[0]))
+
+static int find_not_served(const char *name, size_t n)
+{
+	unsigned i;
+
+	for (i = 0; i < N_NOT_SERVED; i++)
+		if (n > 0 && find_word(not_served[i].cli, name, n) >= 0)
+			return (int)i;
+	return -1;
+}
+
+/* A value that asks for nothing. */
+static int is_off(const char *value)
+{
+	return !*value || !strcmp(value, "false") || !strcmp(value, "0");
+}
+
 /* The row that has this flag, or -1. */
 static int find_flag(const char *name, size_t n)
 {
@@ -231,29 +278,69 @@ static int refuse_flag(const char *command, const char *flag, size_t n, struct k
 		       close ? "; did you mean --" : "", close ? close : "", close ? "?" : "");
 }
 
-/* One flag at argv[*i], with its value there or in the next argument. */
+static int note_flag(struct kf_settings *s, const char *name, size_t n, struct kf_error *err)
+{
+	if (kf_settings_note(s, "--%.*s: not served by this version, passed over", (int)n, name) <
+	    0)
+		return kf_fail(err, KF_E_NOMEM, 0, "no memory for the settings");
+	return 0;
+}
+
+/* The value of the flag at argv[*i], there or in the next argument; NULL if it lacks one. */
+static const char *flag_value(int argc, char **argv, int *i, int has_value)
+{
+	const char *equals = strchr(argv[*i], '=');
+
+	if (equals)
+		return equals + 1;
+	if (!has_value)
+		return "true";
+	return *i + 1 < argc ? argv[++*i] : NULL;
+}
+
+/* One flag at argv[*i]. */
 static int read_flag(struct kf_settings *s, int argc, char **argv, int *i, struct kf_error *err)
 {
 	const char *name = argv[*i] + 2, *value;
 	size_t n = strcspn(name, "=");
-	int row;
+	int row, other;
 
 	if (strncmp(argv[*i], "--", 2) != 0)
 		return kf_fail(err, KF_E_INPUT, 0, "%s takes no argument '%.60s', only flags",
 			       argv[0], argv[*i]);
 	row = find_flag(name, n);
-	if (row < 0)
+	other = row < 0 ? find_not_served(name, n) : -1;
+	if (row < 0 && other < 0)
 		return refuse_flag(argv[0], name, n, err);
-	if (name[n] == '=')
-		value = name + n + 1;
-	else if (rows[row].kind == FLAG)
-		value = "true";
-	else if (*i + 1 < argc)
-		value = argv[++*i];
-	else
+	value = flag_value(argc, argv, i,
+			   row < 0 ? not_served[other].has_value : rows[row].kind != FLAG);
+	if (!value)
 		return kf_fail(err, KF_E_INPUT, 0, "--%s wants a value", name);
+	if (row < 0)
+		return is_off(value) ? 0 : note_flag(s, name, n, err);
 	if (kf_settings_set(s, (unsigned)row, value, KF_FROM_CLI, err) < 0)
 		return kf_prefix(err, "--%.*s", (int)n, name);
+	return 0;
+}
+
+/* Note those variables of NVIDIA's that ask for something. */
+static int read_other_env(struct kf_settings *s, unsigned i, struct kf_error *err)
+{
+	const char *w;
+	unsigned k;
+	size_t n;
+
+	for (k = 0; (n = word(not_served[i].env, k, &w)) > 0; k++) {
+		kf_auto_mem char *name = kf_strndup(w, n);
+		const char *value = name ? getenv(name) : NULL;
+
+		if (!name || (value && !is_off(value) &&
+			      kf_settings_note(s,
+					       "environment: %s: not served by this version, "
+					       "passed over",
+					       name) < 0))
+			return kf_fail(err, KF_E_NOMEM, 0, "no memory for the settings");
+	}
 	return 0;
 }
 
@@ -285,13 +372,16 @@ int kf_settings_parse(int argc, char **argv, struct kf_settings **ret, struct kf
 	unsigned row;
 	int i;
 
-	if (kf_settings_new(&s, err) < 0)
+	if (kf_settings_new(&s, err) < 0 || !s)
 		return -1;
 	for (i = 1; i < argc; i++)
 		if (read_flag(s, argc, argv, &i, err) < 0)
 			return -1;
 	for (row = 0; row < N_ROWS; row++)
 		if (read_env(s, row, err) < 0)
+			return -1;
+	for (row = 0; row < N_NOT_SERVED; row++)
+		if (read_other_env(s, row, err) < 0)
 			return -1;
 	if (*s->config_file && kf_plugin_config_load(s->config_file, s, err) < 0)
 		return -1;

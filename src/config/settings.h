@@ -74,6 +74,35 @@ enum kf_when_blocked { KF_BLOCKED_WAIT, KF_BLOCKED_EVICT };
 	X(log_format, ONE, "logfmt json", "", "log-format", "KERF_LOG_FORMAT", "logfmt",           \
 	  "of the lines on standard error")
 
+/*
+ * What NVIDIA's plugin has besides and this version does not serve: read, and noted, so that a
+ * manifest or file in use keeps working.  X(yaml, cli, env, takes a value); nvidia-stack.md 1.1.
+ */
+#define KF_NOT_SERVED(X)                                                                           \
+	X("resources", "", "", 1)                                                                  \
+	X("sharing", "", "", 1)                                                                    \
+	X("imex", "imex-channel-ids", "IMEX_CHANNEL_IDS", 1)                                       \
+	X("imex", "imex-required", "IMEX_REQUIRED", 0)                                             \
+	X("flags.mpsRoot", "mps-root", "MPS_ROOT", 1)                                              \
+	X("flags.nvidiaDevRoot", "nvidia-dev-root dev-root", "NVIDIA_DEV_ROOT", 1)                 \
+	X("flags.gdrcopyEnabled", "gdrcopy-enabled", "GDRCOPY_ENABLED", 0)                         \
+	X("flags.gdsEnabled", "gds-enabled", "GDS_ENABLED", 0)                                     \
+	X("flags.mofedEnabled", "mofed-enabled", "MOFED_ENABLED", 0)                               \
+	X("flags.useNodeFeatureAPI", "use-node-feature-api", "USE_NODE_FEATURE_API", 0)            \
+	X("flags.deviceDiscoveryStrategy", "device-discovery-strategy",                            \
+	  "DEVICE_DISCOVERY_STRATEGY", 1)                                                          \
+	X("flags.gfd", "", "", 1)                                                                  \
+	X("flags.plugin.passDeviceSpecs", "pass-device-specs", "PASS_DEVICE_SPECS", 0)             \
+	X("flags.plugin.cdiAnnotationPrefix", "cdi-annotation-prefix", "CDI_ANNOTATION_PREFIX", 1) \
+	X("flags.plugin.nvidiaCTKPath", "nvidia-cdi-hook-path nvidia-ctk-path",                    \
+	  "NVIDIA_CDI_HOOK_PATH NVIDIA_CTK_PATH", 1)                                               \
+	X("flags.plugin.containerDriverRoot", "driver-root-ctr-path container-driver-root",        \
+	  "DRIVER_ROOT_CTR_PATH CONTAINER_DRIVER_ROOT", 1)                                         \
+	X("flags.plugin.sharedDevicesAllocationPolicy", "shared-devices-allocation-policy",        \
+	  "SHARED_DEVICES_ALLOCATION_POLICY", 1)                                                   \
+	X("", "cdi-feature-flags", "CDI_FEATURE_FLAGS", 1)                                         \
+	X("", "cdi-disable-hooks", "CDI_DISABLE_HOOKS", 1)
+
 #define KF_SETTING_TEXT char *
 #define KF_SETTING_FLAG int
 #define KF_SETTING_ONE	int
@@ -94,7 +123,7 @@ struct kf_settings {
 	KF_SETTINGS(X)
 #undef X
 	enum kf_from from[KF_N_SETTINGS]; /* of each, by KF_SET_field */
-	char *notes; /* one line for each part of the file that this version does not serve */
+	char *notes; /* a line for each thing asked for that this version does not serve */
 };
 
 /*
@@ -112,6 +141,10 @@ KF_DEFINE_AUTO(struct kf_settings, kf_settings_free)
 /* Set one by its row from text, unless a stronger source has; refuses a value that is none. */
 int kf_settings_set(struct kf_settings *s, enum kf_setting_index i, const char *value,
 		    enum kf_from from, struct kf_error *err);
+
+/* Add a line to the notes; 0 or -1 (no memory). */
+int kf_settings_note(struct kf_settings *s, const char *fmt, ...)
+	__attribute__((format(printf, 2, 3)));
 
 /* The flags with their help, for a usage text. */
 void kf_settings_help(struct kf_text *out);

@@ -182,6 +182,28 @@ static void reads_the_plugin_file_of_nvidia(void **state)
 			    "f:13: sharing: not served by this version, passed over\n");
 }
 
+/* A DaemonSet of NVIDIA's plugin, as it is. */
+static void notes_what_nvidias_plugin_has_besides(void **state)
+{
+	kf_auto(kf_settings_freep) struct kf_settings *s = NULL;
+	struct kf_error err = {0};
+
+	setenv("NVIDIA_CTK_PATH", "/usr/bin/nvidia-ctk", 1);
+	setenv("GDS_ENABLED", "false", 1);
+	if (parse(ARGV((char *)"--pass-device-specs", (char *)"--mps-root",
+		       (char *)"/run/nvidia/mps", (char *)"--mofed-enabled=false",
+		       (char *)"--cdi-feature-flags="),
+		  &s, &err) < 0)
+		fail_msg("%s", err.msg);
+	assert_string_equal(s->notes,
+			    "--pass-device-specs: not served by this version, passed over\n"
+			    "--mps-root: not served by this version, passed over\n"
+			    "environment: NVIDIA_CTK_PATH: not served by this version, passed "
+			    "over\n");
+	unsetenv("NVIDIA_CTK_PATH");
+	unsetenv("GDS_ENABLED");
+}
+
 static void reads_the_article_to_the_letter(void **state)
 {
 	kf_auto(kf_settings_freep) struct kf_settings *s = NULL;
@@ -234,10 +256,15 @@ int main(void)
 {
 #define T(f) cmocka_unit_test_setup(f, clean_environment)
 	const struct CMUnitTest tests[] = {
-		T(has_defaults_for_everything),	     T(command_line_beats_environment_beats_file),
-		T(takes_flags_in_every_form),	     T(refuses_what_it_does_not_know),
-		T(names_the_variable_that_is_wrong), T(reads_the_plugin_file_of_nvidia),
-		T(reads_the_article_to_the_letter),  T(shows_every_setting_in_its_documentation),
+		T(has_defaults_for_everything),
+		T(command_line_beats_environment_beats_file),
+		T(takes_flags_in_every_form),
+		T(refuses_what_it_does_not_know),
+		T(names_the_variable_that_is_wrong),
+		T(reads_the_plugin_file_of_nvidia),
+		T(notes_what_nvidias_plugin_has_besides),
+		T(reads_the_article_to_the_letter),
+		T(shows_every_setting_in_its_documentation),
 		T(says_so_when_memory_runs_out),
 	};
 
