@@ -274,10 +274,10 @@ static void every_listed_profile_has_a_name_of_its_own(void **state)
 
 		for (i = 0; i < shape->n; i++) {
 			kf_auto(kf_target_freep) struct kf_target *t = NULL;
-			char name[64];
+			char resource[64], name[64];
 
-			kf_profile_resource(shape->profile[i].name, name, sizeof(name));
-			memcpy(name, "all", 3);
+			kf_profile_resource(shape->profile[i].name, resource, sizeof(resource));
+			snprintf(name, sizeof(name), "all-%.50s", resource + strlen("mig-"));
 			t = target_of(b, name, node);
 			assert_int_equal(t->gpu[0].n, 1);
 			assert_int_equal(t->gpu[0].want[0].profile, i);
