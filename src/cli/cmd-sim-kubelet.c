@@ -19,6 +19,7 @@
  * lines {"event":...} as things happen.  The end of the input stops it as well.
  */
 #include <jansson.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -468,6 +469,7 @@ int kf_sim_kubelet(int argc, char **argv)
 			"each.\n");
 		return KF_EXIT_USAGE;
 	}
+	signal(SIGPIPE, SIG_IGN);
 	r = uv_loop_init(&p.loop);
 	if (r != 0) {
 		kf_fail(&err, KF_E_SYSTEM, -r, "make an event loop: %s", uv_strerror(r));

@@ -4,6 +4,8 @@
  * A peer that does not read makes nothing grow: at most 64 KiB of a connection are on their way to
  * the socket, the rest stays with the calls (whose owners ask kf_grpc_queued before they send
  * more), and a peer that makes us owe it too many frames is closed.
+ *
+ * libuv writes to sockets without MSG_NOSIGNAL, so the program must ignore SIGPIPE.
  */
 #pragma once
 

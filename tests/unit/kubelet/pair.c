@@ -1,5 +1,6 @@
 #include "pair.h"
 
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -136,6 +137,7 @@ void pair_start(struct pair *p)
 {
 	uv_timer_t *t = calloc(1, sizeof(*t));
 
+	signal(SIGPIPE, SIG_IGN); /* as every program with sockets in libuv must */
 	memset(p, 0, sizeof(*p));
 	assert_int_equal(uv_loop_init(&p->loop), 0);
 	uv_timer_init(&p->loop, t);
