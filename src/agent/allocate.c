@@ -123,6 +123,7 @@ struct choice {
 	const char *id;
 	unsigned gpu; /* index; KF_MAX_GPUS when the node does not have it */
 	int taken;
+	int avoid; /* we would refuse it, or it is on its way out: the kubelet does not know yet */
 };
 
 static unsigned gpu_of(const struct kf_node *node, const char *id)
@@ -152,6 +153,8 @@ static void count_given(const struct kf_node *node, const struct choice *choice,
 
 static int better(const struct choice *a, const struct choice *b, const int *given)
 {
+	if (a->avoid != b->avoid)
+		return a->avoid < b->avoid;
 	if (given[a->gpu] != given[b->gpu])
 		return given[a->gpu] < given[b->gpu];
 	if (a->gpu != b->gpu)
@@ -198,6 +201,12 @@ static int pick(struct choice *choice, unsigned n, const char *const *must, unsi
 	return 0;
 }
 
+static int to_be_avoided(struct kf_agent *a, const char *resource, const char *id)
+{
+	return kf_withdraw_state(&a->withdrawals, id) != KF_WITHDRAW_NONE ||
+	       taken_otherwise(a, resource, id, NULL) < 0;
+}
+
 static int on_prefer(void *ud, const char *resource, const char *const *available,
 		     unsigned n_available, const char *const *must, unsigned n_must, unsigned size,
 		     const char **out, struct kf_error *err)
@@ -207,15 +216,15 @@ static int on_prefer(void *ud, const char *resource, const char *const *availabl
 	int given[KF_MAX_GPUS + 1];
 	unsigned i;
 
-	(void)resource;
 	if (!a->node)
 		return kf_fail(err, KF_E_STATE, 0, "the driver has not been read yet");
 	if (!choice)
 		return kf_fail(err, KF_E_NOMEM, 0, "no memory to choose among %u devices",
 			       n_available);
 	for (i = 0; i < n_available; i++)
-		choice[i] =
-			(struct choice){.id = available[i], .gpu = gpu_of(a->node, available[i])};
+		choice[i] = (struct choice){.id = available[i],
+					    .gpu = gpu_of(a->node, available[i]),
+					    .avoid = to_be_avoided(a, resource, available[i])};
 	count_given(a->node, choice, n_available, given);
 	if (pick(choice, n_available, must, n_must, size, out, given) < 0)
 		return kf_fail(err, KF_E_INPUT, 0, "%u devices are wanted of %u", size,
