@@ -28,7 +28,7 @@ static int describe(gnutls_x509_crt_t crt, gnutls_x509_privkey_t key)
 	r |= gnutls_x509_crt_set_version(crt, 3);
 	r |= gnutls_x509_crt_set_serial(crt, serial, sizeof(serial));
 	r |= gnutls_x509_crt_set_activation_time(crt, now - 86400);
-	r |= gnutls_x509_crt_set_expiration_time(crt, now + 86400 * 30);
+	r |= gnutls_x509_crt_set_expiration_time(crt, now + 86400L * 30);
 	r |= gnutls_x509_crt_set_dn(crt, "CN=kerf stand-in API server", NULL);
 	r |= gnutls_x509_crt_set_subject_alt_name(crt, GNUTLS_SAN_IPADDRESS, v4, sizeof(v4),
 						  GNUTLS_FSAN_SET);

@@ -13,9 +13,9 @@
 
 #define EVENTS_PATH   "/api/v1/namespaces/default/events"
 #define REMEMBERED    16
-#define SAME_MS	      (10u * 60 * 1000)
+#define SAME_MS	      600000u /* ten minutes */
 #define ALLOWANCE     25
-#define REFILL_MS     10000
+#define REFILL_MS     10000ul
 #define NAME_MAX_NODE 220 /* an object's name has 253 bytes; ours adds a dot and 16 digits */
 
 /* An Event that was sent, for repeats. */

@@ -177,18 +177,19 @@ static char *managed_path(const char *method, const char *path)
 	return kf_asprintf("%s%cfieldManager=kerf", path, strchr(path, '?') ? '&' : '?');
 }
 
-static struct kf_request *new_request(const char *method, const char *path,
-				      const char *content_type, const char *body)
+static struct kf_request *new_request(const struct kf_kube_ask *ask)
 {
 	kf_auto(free_requestp) struct kf_request *r = kf_calloc(1, sizeof(*r));
 
 	if (!r)
 		return NULL;
-	r->method = kf_strdup(method);
-	r->path = managed_path(method, path);
-	r->content_type = content_type ? kf_strdup(content_type) : NULL;
-	r->body = body ? kf_strdup(body) : NULL;
-	if (!r->method || !r->path || (body && !r->body) || (content_type && !r->content_type))
+	r->method = kf_strdup(ask->method);
+	r->path = managed_path(ask->method, ask->path);
+	r->content_type = ask->content_type ? kf_strdup(ask->content_type) : NULL;
+	r->body = ask->body ? kf_strdup(ask->body) : NULL;
+	r->once = ask->once;
+	if (!r->method || !r->path || (ask->body && !r->body) ||
+	    (ask->content_type && !r->content_type))
 		return NULL;
 	return kf_take(r);
 }
@@ -202,23 +203,29 @@ static void enqueue(struct kf_kube *k, struct kf_request *r)
 	k->n_pending++;
 }
 
-static int make_request(struct kf_kube *k, const char *method, const char *path,
-			const char *content_type, const char *body, struct kf_request **ret,
-			struct kf_error *err)
+static struct kf_request *make_request(const struct kf_kube *k, const struct kf_kube_ask *ask,
+				       struct kf_error *err)
 {
-	if (k->closing)
-		return kf_fail(err, KF_E_STATE, 0, "%s %s: the client is closing", method, path);
-	*ret = new_request(method, path, content_type, body);
-	return *ret ? 0 : kf_fail(err, KF_E_NOMEM, 0, "no memory for a request");
+	struct kf_request *r;
+
+	if (k->closing) {
+		kf_fail(err, KF_E_STATE, 0, "%s %s: the client is closing", ask->method, ask->path);
+		return NULL;
+	}
+	r = new_request(ask);
+	if (!r)
+		kf_fail(err, KF_E_NOMEM, 0, "no memory for a request");
+	return r;
 }
 
 int kf_kube_request(struct kf_kube *k, const char *method, const char *path,
 		    const char *content_type, const char *body, kf_kube_answer_cb cb, void *ud,
 		    struct kf_error *err)
 {
-	struct kf_request *r;
+	struct kf_kube_ask ask = {method, path, content_type, body, 0};
+	struct kf_request *r = make_request(k, &ask, err);
 
-	if (make_request(k, method, path, content_type, body, &r, err) < 0)
+	if (!r)
 		return -1;
 	r->cb = cb;
 	r->ud = ud;
@@ -230,11 +237,10 @@ int kf_kube_request(struct kf_kube *k, const char *method, const char *path,
 int kf_kube_request_for(struct kf_kube *k, const struct kf_kube_ask *ask, kf_kube_answer_cb cb,
 			void *owned, const void *owner, struct kf_error *err)
 {
-	struct kf_request *r;
+	struct kf_request *r = make_request(k, ask, err);
 
-	if (make_request(k, ask->method, ask->path, ask->content_type, ask->body, &r, err) < 0)
+	if (!r)
 		return -1;
-	r->once = ask->once;
 	r->cb = cb;
 	r->ud = r->owned = owned;
 	r->owner = owner;

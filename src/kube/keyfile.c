@@ -82,18 +82,21 @@ static int write_all(int fd, const char *bytes, size_t n, struct kf_error *err)
 
 int kf_keyfile_make(const char *bytes, size_t n, int *ret_fd, char **ret_path, struct kf_error *err)
 {
-	kf_auto_fd int fd = memfd_create("kerf-key", MFD_CLOEXEC);
-	kf_auto_mem char *path = NULL;
+	int fd = memfd_create("kerf-key", MFD_CLOEXEC);
+	char *path;
 
 	if (fd < 0)
 		return kf_fail_errno(err, errno, "make a memory file");
-	if (write_all(fd, bytes, n, err) < 0)
+	if (write_all(fd, bytes, n, err) < 0) {
+		close(fd);
 		return -1;
+	}
 	path = kf_asprintf("/proc/self/fd/%d", fd);
-	if (!path)
+	if (!path) {
+		close(fd);
 		return kf_fail(err, KF_E_NOMEM, 0, "no memory for a path");
-	*ret_path = kf_take(path);
+	}
+	*ret_path = path;
 	*ret_fd = fd;
-	fd = -1;
 	return 0;
 }

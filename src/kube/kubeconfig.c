@@ -336,19 +336,22 @@ static int user_at(const struct pick *p, struct place user)
 	return exec_at(p, user);
 }
 
-static int current_context(const struct pick *p, const char **ret)
+/* The first file's that has one; NULL with a sentence if none has. */
+static const char *current_context(const struct pick *p)
 {
 	unsigned i;
 
 	for (i = 0; i < p->n; i++) {
 		struct place top = {p->files[i], p->files[i]->root};
+		const char *name;
 
-		if (string_at(p, top, "current-context", ret) < 0)
-			return -1;
-		if (*ret)
-			return 0;
+		if (string_at(p, top, "current-context", &name) < 0)
+			return NULL;
+		if (name)
+			return name;
 	}
-	return kf_fail(p->err, KF_E_INPUT, 0, "%s: there is no current-context", p->files[0]->file);
+	kf_fail(p->err, KF_E_INPUT, 0, "%s: there is no current-context", p->files[0]->file);
+	return NULL;
 }
 
 static int follow(const struct pick *p, const char *context)
@@ -356,7 +359,9 @@ static int follow(const struct pick *p, const char *context)
 	const char *cluster_name, *user_name;
 	struct place at, cluster, user;
 
-	if (!context && current_context(p, &context) < 0)
+	if (!context)
+		context = current_context(p);
+	if (!context)
 		return -1;
 	if (named(p, "contexts", "context", context, &at) < 0 ||
 	    string_at(p, at, "cluster", &cluster_name) < 0 ||
