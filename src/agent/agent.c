@@ -53,8 +53,8 @@ static void on_hup(uv_signal_t *handle, int signum)
 
 static void init_handles(struct kf_agent *a)
 {
-	uv_timer_t *timer[] = {&a->soon,	&a->poll,     &a->wait,	      &a->clear,
-			       &a->stale_timer, &a->patience, &a->patch_timer};
+	uv_timer_t *timer[] = {&a->soon,	&a->poll,     &a->wait,	       &a->clear,
+			       &a->stale_timer, &a->patience, &a->patch_timer, &a->names};
 	size_t i;
 
 	for (i = 0; i < sizeof(timer) / sizeof(timer[0]); i++) {
@@ -182,6 +182,7 @@ static void stop(struct kf_agent *a)
 	uv_timer_stop(&a->stale_timer);
 	uv_timer_stop(&a->patience);
 	uv_timer_stop(&a->patch_timer);
+	uv_timer_stop(&a->names);
 	kf_agent_kube_stop(a);
 	a->n_closing = 1;
 	if (a->kubelet) {

@@ -96,6 +96,26 @@ static int fill(struct kf_agent *a, const char *const *ids, unsigned n, struct k
 	return kf_grant_fill(&opt, &view, ids, n, ret, err);
 }
 
+/* Held from now on, for a pod that is not known yet.  Without memory the next gathering has it. */
+static void note_holds(struct kf_agent *a, const char *resource, const char *const *ids, unsigned n)
+{
+	unsigned i;
+
+	for (i = 0; i < n; i++) {
+		struct kf_hold hold = {.by = KF_HOLD_POD};
+
+		snprintf(hold.id, sizeof(hold.id), "%s", ids[i]);
+		snprintf(hold.resource, sizeof(hold.resource), "%s", resource);
+		kf_holds_add(&a->holds, &hold);
+	}
+}
+
+/* The kubelet does not say for whom; once it has the pod on its list, the ledger can. */
+static void on_names(uv_timer_t *timer)
+{
+	kf_agent_mark(timer->data);
+}
+
 static int on_allocate(void *ud, const char *resource, const char *const *ids, unsigned n,
 		       struct kf_answer *ret, struct kf_error *err)
 {
@@ -113,6 +133,9 @@ static int on_allocate(void *ud, const char *resource, const char *const *ids, u
 	}
 	a->counts.allocated++;
 	cancel_withdrawals(a, ids, n);
+	note_holds(a, resource, ids, n);
+	if (!uv_is_active((uv_handle_t *)&a->names))
+		uv_timer_start(&a->names, on_names, KF_NAMES_MS, 0);
 	if (a->set->single_alias || a->withdrawals.n || a->plan)
 		kf_agent_mark(a);
 	return 0;

@@ -33,6 +33,8 @@
 #define KF_POLL_MS 10000
 /* The same while a change waits for pods to end: what an operator takes for "at once". */
 #define KF_WAIT_MS 1000
+/* How long after an allocation the kubelet is asked for the pod's name. */
+#define KF_NAMES_MS 500
 /* An API server that is configured but silent: after so long the last good configuration is put
  * back without its word, so that a rebooted node serves. */
 #define KF_LABEL_PATIENCE_MS 2000
@@ -124,7 +126,7 @@ struct kf_agent {
 	int status_open;
 	unsigned n_status_clients;
 
-	uv_timer_t soon, poll, wait, clear, stale_timer, patience, patch_timer;
+	uv_timer_t soon, poll, wait, clear, stale_timer, patience, patch_timer, names;
 	uv_signal_t on_term, on_int, on_hup;
 	struct kf_agent_counts counts;
 	unsigned n_closing;

@@ -106,6 +106,40 @@ static int waits_for_pods(struct kf_stage *s, const void *arg)
 	return strstr(reason, "waiting for pod") != NULL;
 }
 
+/* Does the agent name the pod on every slice that is held? */
+static int named(struct kf_stage *s, const void *arg)
+{
+	json_t *status = kf_stage_status(s), *gpu, *slice, *holder;
+	unsigned n = 0;
+	size_t g, i;
+
+	json_array_foreach(json_object_get(status, "gpus"), g, gpu)
+		json_array_foreach(json_object_get(gpu, "slices"), i, slice)
+	{
+		const char *pod;
+
+		holder = json_array_get(json_object_get(slice, "holders"), 0);
+		pod = json_string_value(json_object_get(holder, "pod"));
+		n += pod && pod[0];
+	}
+	json_decref(status);
+	return n == *(const unsigned *)arg;
+}
+
+/* Have the GPUs without pods, 3 to 7, the four slices of all-balanced? */
+static int free_gpus_done(struct kf_stage *s, const void *arg)
+{
+	json_t *status = kf_stage_status(s), *gpu;
+	unsigned done = 0;
+	size_t g;
+
+	(void)arg;
+	json_array_foreach(json_object_get(status, "gpus"), g, gpu) done +=
+		g >= 3 && json_array_size(json_object_get(gpu, "slices")) == 4;
+	json_decref(status);
+	return done == 5;
+}
+
 /* --- pods ---------------------------------------------------------------------------------- */
 
 /* What the article's manifest asks for: the limits of its container. */
@@ -188,7 +222,6 @@ static int act_pods(struct tale *t)
 	last = kf_sim_kubelet_pod(t->stage.kubelet, "mig-57");
 	say(t, "56 pods run, each on a slice of its own; mig-57 is Pending: %s",
 	    last ? last->why : "");
-	kf_stage_pause(&t->stage, 1200); /* until the agent has heard their names */
 	picture(t);
 	printf("\n$ kubectl delete pod mig-5\n");
 	if (kf_sim_kubelet_delete(t->stage.kubelet, "mig-5", t->err) < 0)
@@ -196,7 +229,7 @@ static int act_pods(struct tale *t)
 	if (expect(t, running, &all, "mig-57 running in place of mig-5") < 0)
 		return -1;
 	say(t, "mig-57 runs in its place");
-	return 0;
+	return expect(t, named, &all, "the agent knows whose the slices are");
 }
 
 /* All pods end but ten: five on GPU 0, three on GPU 1, two on GPU 2. */
@@ -258,7 +291,8 @@ static int act_relabel(struct tale *t)
 	char reason[1024];
 
 	printf("\n# 46 pods end; ten go on running on GPUs 0, 1 and 2\n");
-	if (thin_out(t) < 0 || expect(t, running, &ten, "ten pods left") < 0)
+	if (thin_out(t) < 0 || expect(t, running, &ten, "ten pods left") < 0 ||
+	    expect(t, named, &ten, "the agent sees that the others have ended") < 0)
 		return -1;
 	remember_slices(t);
 	picture(t);
@@ -270,9 +304,10 @@ static int act_relabel(struct tale *t)
 	kf_stage_get(&t->stage, "annotations", "kerf.dev/mig-config-reason", reason,
 		     sizeof(reason));
 	say(t, "nvidia.com/mig.config.state=pending: %s", reason);
+	if (expect(t, free_gpus_done, NULL, "the GPUs without pods are done") < 0)
+		return -1;
+	say(t, "the GPUs without pods are done; on the others only free slices moved");
 	picture(t);
-	say(t,
-	    "five GPUs are done; on the others pods keep their slices, and only free ones moved");
 	return check_undisturbed(t);
 }
 
