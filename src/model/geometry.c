@@ -5,9 +5,10 @@
 
 uint32_t kf_placed_units(const struct kf_shape *shape, struct kf_placed p)
 {
-	uint32_t ones = (1u << shape->profile[p.profile].size) - 1;
+	unsigned size = shape->profile[p.profile].size;
+	uint32_t ones = size < 32 ? (1u << size) - 1 : ~0u;
 
-	return ones << p.start;
+	return p.start < 32 ? ones << p.start : 0;
 }
 
 /* What a layout has used up. */

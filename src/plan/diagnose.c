@@ -46,16 +46,18 @@ static int check_profiles(const struct kf_gpu *gpu, const struct kf_gpu_target *
 	for (w = 0; w < target->n; w++) {
 		const struct kf_want *want = &target->want[w];
 		const struct kf_profile *p;
+		unsigned max;
 
 		if (want->profile >= gpu->shape.n)
 			return kf_fail(err, KF_E_INPUT, target->line,
 				       "gpu %u (%s): wants profile %u of the %u that it has",
 				       gpu->index, gpu->name, want->profile, gpu->shape.n);
 		p = &gpu->shape.profile[want->profile];
+		max = p->max < KF_MAX_INSTANCES ? p->max : KF_MAX_INSTANCES;
 		/* Each by itself too, so that no sum of them can wrap. */
-		if (want->count <= p->max)
+		if (want->count <= max)
 			count[want->profile] += want->count;
-		if (want->count > p->max || count[want->profile] > p->max)
+		if (want->count > max || count[want->profile] > max)
 			return kf_fail(
 				err, KF_E_INPUT, target->line,
 				"gpu %u (%s): %u x %s do not fit: at most %u of this profile",

@@ -52,6 +52,12 @@ void kf_draft_add(struct kf_draft *draft, const struct kf_step *s)
 	list->step[list->n++] = *s;
 }
 
+/* One with a profile, or at a place, that the driver does not list is nobody's to touch. */
+static int is_known(const struct kf_gpu *gpu, const struct kf_instance *in)
+{
+	return in->profile < gpu->shape.n && in->start < gpu->shape.units;
+}
+
 static void look(struct board *b)
 {
 	unsigned i, j;
@@ -59,7 +65,7 @@ static void look(struct board *b)
 	for (i = 0; i < b->gpu->n_instances; i++) {
 		const struct kf_instance *in = &b->gpu->instance[i];
 
-		if (in->profile >= b->gpu->shape.n) {
+		if (!is_known(b->gpu, in)) {
 			/* Its size is not known either; its start is. */
 			b->closed |= 1u << (in->start & 31);
 			continue;
@@ -318,7 +324,7 @@ static void name_unknown(const struct board *b, struct kf_names *names)
 	unsigned i;
 
 	for (i = 0; i < b->gpu->n_instances; i++) {
-		if (b->gpu->instance[i].profile < b->gpu->shape.n)
+		if (is_known(b->gpu, &b->gpu->instance[i]))
 			continue;
 		snprintf(text, sizeof(text),
 			 "GPU instance %u of a profile that the driver does not list",

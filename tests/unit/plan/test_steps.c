@@ -284,6 +284,45 @@ static void compute_instances_converge_too(void **state)
 	brute_done(&b);
 }
 
+/* Figures that no driver should tell must not lead outside of anything, nor to a destroy. */
+static void leaves_alone_what_makes_no_sense(void **state)
+{
+	kf_auto(kit_freep) struct kit *kit = kit_new();
+	kf_auto(kf_plan_freep) struct kf_plan *plan = NULL;
+	struct kf_gpu *gpu = kit_add(kit, "a100-40", "1g.5gb@0 3g.20gb@4", "7x1g.5gb");
+	unsigned i;
+
+	gpu->instance[1].start = 200;
+	gpu->instance[1].ci[0].start = 4000;
+	gpu->instance[1].ci[0].slices = 70000;
+	gpu->instance[0].ci[0].slices = 0xFFFFFFFF;
+	gpu->instance[0].ci[0].start = 31;
+	plan = kit_plan(kit);
+	for (i = 0; plan && i < plan->n; i++)
+		assert_int_not_equal(plan->step[i].kind, KF_STEP_DESTROY);
+}
+
+static void refuses_more_than_a_gpu_can_number(void **state)
+{
+	kf_auto(kit_freep) struct kit *kit = kit_new();
+	struct kf_gpu *gpu = kit_add(kit, "a100-40", "", "7x1g.5gb");
+	static const unsigned counts[] = {16, 256, 263, 65536, 0xFFFFFFFF};
+	struct kf_plan *plan = NULL;
+	unsigned i;
+
+	gpu->shape.profile[0].max = 0xFFFFFFFF;
+	for (i = 0; i < sizeof(counts) / sizeof(counts[0]); i++) {
+		struct kf_error err = {0};
+
+		kit->target.gpu[0].want[0].count = counts[i];
+		assert_int_equal(kf_plan_make(&kit->node, &kit->target, &kit->holds, &plan, &err),
+				 -1);
+		assert_int_equal(err.code, KF_E_INPUT);
+		assert_int_equal(err.detail, kit->target.gpu[0].line);
+	}
+	assert_null(plan);
+}
+
 static void says_when_there_is_no_memory(void **state)
 {
 	kf_auto(kit_freep) struct kit *kit = kit_new();
@@ -308,6 +347,8 @@ int main(void)
 		cmocka_unit_test(every_step_is_legal_and_leads_to_the_target),
 		cmocka_unit_test(holds_are_waited_for_and_nothing_thrashes),
 		cmocka_unit_test(compute_instances_converge_too),
+		cmocka_unit_test(leaves_alone_what_makes_no_sense),
+		cmocka_unit_test(refuses_more_than_a_gpu_can_number),
 		cmocka_unit_test(says_when_there_is_no_memory),
 	};
 
