@@ -1,4 +1,5 @@
 /* Which layouts are legal, and where the driver would place, against NVIDIA's own figures. */
+#include <stdlib.h>
 #include <string.h>
 
 #include "kftest.h"
@@ -62,45 +63,39 @@ static void has_as_many_layouts_as_the_driver(void **state)
 	check_counts("rtx6000", "1g 2g 4g", 25, 5);
 }
 
-/* Creates `profiles` one after the other and compares where they land; -1 for "no room". */
-static void check_default(const char *product, const char *profiles, const int *starts)
+/* Creates one after the other and compares where they land; "3g.20gb@-": there is no room. */
+static void check_default(const char *product, const char *creates)
 {
 	const struct kf_shape *shape = &shape_of(product)->shape;
 	char list[128], *rest = list, *name;
 	struct kf_geometry g = {0};
-	unsigned i = 0;
 
-	assert_true(strlen(profiles) < sizeof(list));
-	strcpy(list, profiles);
+	assert_true(strlen(creates) < sizeof(list));
+	strcpy(list, creates);
 	while ((name = strsep(&rest, " "))) {
-		unsigned p = shape_profile(shape, name);
-		int start = kf_geometry_default_start(shape, &g, p);
+		const char *at = strchr(name, '@');
+		int want = at && at[1] != '-' ? atoi(at + 1) : -1, start;
+		unsigned p;
 
-		if (start != starts[i])
-			fail_msg("%s: %s (number %u) at %d, not %d", profiles, name, i, start,
-				 starts[i]);
+		name[strcspn(name, "@")] = '\0';
+		p = shape_profile(shape, name);
+		start = kf_geometry_default_start(shape, &g, p);
+		if (start != want)
+			fail_msg("%s: %s at %d, not %d", creates, name, start, want);
 		if (start >= 0)
 			g.at[g.n++] = (struct kf_placed){(uint8_t)p, (uint8_t)start};
-		i++;
 	}
 }
 
-#define STARTS(...)                                                                                \
-	(const int[])                                                                              \
-	{                                                                                          \
-		__VA_ARGS__                                                                        \
-	}
-
 static void places_where_nvidias_guide_says(void **state)
 {
-	check_default("a100-40", "1g.5gb 1g.5gb 2g.10gb 3g.20gb", STARTS(6, 4, 0, -1));
-	check_default("a100-40", "3g.20gb 1g.5gb 2g.10gb 1g.5gb", STARTS(4, 0, 2, 1));
-	check_default("a100-40", "2g.10gb 1g.5gb 1g.5gb 1g.5gb 1g.5gb 1g.5gb",
-		      STARTS(4, 6, 0, 1, 2, 3));
-	check_default("a100-40", "1g.5gb 2g.10gb 4g.20gb", STARTS(6, 4, 0));
-	check_default("a100-40", "3g.20gb 4g.20gb", STARTS(4, 0));
-	check_default("h100-80", "1g.10gb 1g.10gb 1g.10gb", STARTS(6, 4, 5));
-	check_default("a100-40", "7g.40gb 1g.5gb", STARTS(0, -1));
+	check_default("a100-40", "1g.5gb@6 1g.5gb@4 2g.10gb@0 3g.20gb@-");
+	check_default("a100-40", "3g.20gb@4 1g.5gb@0 2g.10gb@2 1g.5gb@1");
+	check_default("a100-40", "2g.10gb@4 1g.5gb@6 1g.5gb@0 1g.5gb@1 1g.5gb@2 1g.5gb@3");
+	check_default("a100-40", "1g.5gb@6 2g.10gb@4 4g.20gb@0");
+	check_default("a100-40", "3g.20gb@4 4g.20gb@0");
+	check_default("h100-80", "1g.10gb@6 1g.10gb@4 1g.10gb@5");
+	check_default("a100-40", "7g.40gb@0 1g.5gb@-");
 }
 
 static int fits(const struct kf_shape *shape, const struct kf_geometry *g, const char *name,
