@@ -82,13 +82,17 @@ static void compare(struct versus *v, const struct brute *b, const struct brute_
 		complain(v, b, now, busy_pairs, best, got);
 }
 
-struct versus versus_layouts(const char *product, unsigned samples, int every_busy)
+struct versus versus_layouts(const char *product, const char *profiles, unsigned samples,
+			     int every_busy)
 {
+	struct kf_shape shape = shape_of(product)->shape;
 	struct versus v = {0};
 	struct brute b;
 	unsigned i, set, k;
 
-	brute_init(&b, &shape_of(product)->shape);
+	if (profiles)
+		shape_subset(&shape, profiles, &shape);
+	brute_init(&b, &shape);
 	for (i = 0; i < b.n_layouts; i++) {
 		uint32_t all = (1u << b.layout[i].n) - 1;
 

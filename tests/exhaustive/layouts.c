@@ -13,7 +13,7 @@ int main(void)
 	unsigned i;
 
 	for (i = 0; products[i]; i++) {
-		struct versus v = versus_layouts(products[i], 0, 1);
+		struct versus v = versus_layouts(products[i], NULL, 0, 1);
 
 		versus_print(products[i], "every choice of held instances", &v);
 		bad += v.mismatches + (v.cases == 0);

@@ -4,9 +4,9 @@
 #include "shapes.h"
 #include "versus.h"
 
-static void check(const char *product, unsigned samples)
+static void check(const char *product, const char *profiles, unsigned samples)
 {
-	struct versus v = versus_layouts(product, samples, 0);
+	struct versus v = versus_layouts(product, profiles, samples, 0);
 
 	versus_print(product, samples ? "nothing held, and seeded samples" : "nothing held", &v);
 	assert_true(v.cases > 0);
@@ -15,23 +15,32 @@ static void check(const char *product, unsigned samples)
 
 static void equals_brute_force_on_eight_units(void **state)
 {
-	check("a100-40", 1);
+	check("a100-40", NULL, 1);
 }
 
 /* Engines differ from Ampere's. */
 static void equals_brute_force_on_eight_units_of_hopper(void **state)
 {
-	check("h200", 0);
+	check("h200", NULL, 0);
+}
+
+/* Drivers before R470 list no +me, those before R525 no double-memory 1g. */
+static void equals_brute_force_with_the_profiles_of_older_drivers(void **state)
+{
+	check("a100-40", "1g 2g 3g 4g 7g", 8);
+	check("a100-40", "1g 2g 3g 4g 7g 1g2", 8);
+	check("a30", "1g 2g 4g", 8);
+	check("rtx6000", "1g 2g 4g", 8);
 }
 
 static void equals_brute_force_on_four_units(void **state)
 {
-	check("a30", 8);
+	check("a30", NULL, 8);
 }
 
 static void equals_brute_force_on_twelve_units(void **state)
 {
-	check("rtx6000", 1);
+	check("rtx6000", NULL, 1);
 }
 
 static void refuses_a_set_that_no_layout_holds(void **state)
@@ -77,6 +86,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(equals_brute_force_on_eight_units),
 		cmocka_unit_test(equals_brute_force_on_eight_units_of_hopper),
+		cmocka_unit_test(equals_brute_force_with_the_profiles_of_older_drivers),
 		cmocka_unit_test(equals_brute_force_on_four_units),
 		cmocka_unit_test(equals_brute_force_on_twelve_units),
 		cmocka_unit_test(refuses_a_set_that_no_layout_holds),
