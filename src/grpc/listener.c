@@ -12,6 +12,7 @@
 #include "grpc/wire.h"
 
 #define MAX_CONNECTIONS 16  /* the kubelet needs one, and a second while it reconnects */
+#define BACKLOG		128 /* so that nobody keeps the kubelet out by dialling and hanging up */
 #define GOODBYE_MS	500 /* for a peer to read GOAWAY and the ends of its calls */
 
 struct kf_grpc_listener {
@@ -120,7 +121,7 @@ static int open_server(struct kf_grpc_listener *l, struct kf_error *err)
 		kf_fail_errno(err, errno, "stat %s", l->path);
 	else if ((r = uv_pipe_open(&l->server, fd)) != 0)
 		kf_fail(err, KF_E_SYSTEM, -r, "take socket %s: %s", l->path, uv_strerror(r));
-	else if ((r = uv_listen((uv_stream_t *)&l->server, MAX_CONNECTIONS, on_connection)) != 0)
+	else if ((r = uv_listen((uv_stream_t *)&l->server, BACKLOG, on_connection)) != 0)
 		kf_fail(err, KF_E_SYSTEM, -r, "listen on %s: %s", l->path, uv_strerror(r));
 	else
 		return 0;
