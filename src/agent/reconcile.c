@@ -504,6 +504,7 @@ static void pursue(struct kf_agent *a)
 	if (answer == KF_PLAN_SETTLED) {
 		settled(a);
 	} else if (answer < 0) {
+		kf_mig_configs_locate(a->configs, &err);
 		cannot(a, &err);
 	} else {
 		if (a->saved && !strcmp(a->saved->config, a->config))

@@ -35,6 +35,12 @@ static int print_plan(const struct kf_local *l, const struct kf_plan *plan)
 	return KF_EXIT_OK;
 }
 
+static int no_plan(const struct kf_local *l, struct kf_error *err)
+{
+	kf_mig_configs_locate(l->configs, err);
+	return kf_cli_fail(err, KF_EXIT_USAGE);
+}
+
 static int plan_once(struct kf_local *l)
 {
 	kf_auto(kf_plan_freep) struct kf_plan *plan = NULL;
@@ -42,7 +48,7 @@ static int plan_once(struct kf_local *l)
 	int answer = kf_plan_make(l->node, l->target, &l->holds, &plan, &err);
 
 	if (answer < 0)
-		return kf_cli_fail(&err, KF_EXIT_USAGE);
+		return no_plan(l, &err);
 	if (answer == KF_PLAN_SETTLED) {
 		printf("nothing to do: the node is as %s says\n", l->target->name);
 		return KF_EXIT_OK;
@@ -142,7 +148,7 @@ static int apply_round(struct kf_local *l, int *more)
 
 	*more = 0;
 	if (answer < 0)
-		return kf_cli_fail(&err, KF_EXIT_USAGE);
+		return no_plan(l, &err);
 	if (answer == KF_PLAN_SETTLED)
 		return carry_out(l, NULL, 0, 1);
 	steps = kf_calloc(plan->n, sizeof(*steps));

@@ -13,7 +13,7 @@
 #include "nvml/nvml.h"
 #include "nvml/read.h"
 
-enum { OPT_ROOT = 256, OPT_STATE, OPT_KUBELET, OPT_STRATEGY };
+enum { OPT_ROOT = 256, OPT_STATE, OPT_KUBELET, OPT_CDI, OPT_STRATEGY };
 
 static const struct option options[] = {
 	{"config-file", required_argument, NULL, 'f'},
@@ -25,6 +25,7 @@ static const struct option options[] = {
 	{"root", required_argument, NULL, OPT_ROOT},
 	{"state-dir", required_argument, NULL, OPT_STATE},
 	{"kubelet-dir", required_argument, NULL, OPT_KUBELET},
+	{"cdi-dir", required_argument, NULL, OPT_CDI},
 	{"mig-strategy", required_argument, NULL, OPT_STRATEGY},
 	{NULL, 0, NULL, 0},
 };
@@ -64,6 +65,8 @@ static int take_option(struct kf_local *l, int c)
 		return set(l, KF_SET_state_dir, optarg);
 	case OPT_KUBELET:
 		return set(l, KF_SET_kubelet_dir, optarg);
+	case OPT_CDI:
+		return set(l, KF_SET_cdi_dir, optarg);
 	case OPT_STRATEGY:
 		return set(l, KF_SET_mig_strategy, optarg);
 	default: /* getopt has said what is wrong */

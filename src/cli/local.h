@@ -57,4 +57,5 @@ int kf_local_print(const struct kf_local *l, const char *json);
 	"      --root DIR              host root mounted elsewhere, or DIR/root of a simulated "   \
 	"machine\n"                                                                                \
 	"      --state-dir DIR         where the agent keeps its ledger (default /var/lib/kerf)\n" \
-	"      --kubelet-dir DIR       the kubelet's device-plugins directory\n"
+	"      --kubelet-dir DIR       the kubelet's device-plugins directory\n"                   \
+	"      --cdi-dir DIR           where CDI files are written (default /var/run/cdi)\n"

@@ -304,6 +304,12 @@ const char *kf_mig_configs_file(const struct kf_mig_configs *c)
 	return c->file;
 }
 
+void kf_mig_configs_locate(const struct kf_mig_configs *c, struct kf_error *err)
+{
+	if (err->code == KF_E_INPUT && err->detail > 0 && !c->builtin)
+		kf_prefix(err, "%s:%d", c->file, err->detail);
+}
+
 size_t kf_mig_configs_count(const struct kf_mig_configs *c)
 {
 	return c->n;

@@ -37,6 +37,11 @@ KF_DEFINE_AUTO(struct kf_mig_configs, kf_mig_configs_free)
 
 /* The file's name as given, or "built-in". */
 const char *kf_mig_configs_file(const struct kf_mig_configs *c);
+/*
+ * Put "FILE:LINE: " before a sentence of the planner, whose err->detail is a line of this file.
+ * Does nothing for the built-in set, which nobody can look into.
+ */
+void kf_mig_configs_locate(const struct kf_mig_configs *c, struct kf_error *err);
 /* The names, in the file's order.  They live as long as `c`; NULL past the end. */
 size_t kf_mig_configs_count(const struct kf_mig_configs *c);
 const char *kf_mig_configs_name(const struct kf_mig_configs *c, size_t i);
