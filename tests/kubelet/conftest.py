@@ -27,6 +27,7 @@ class Agent:
 
     def __init__(self, kerf, folder):
         self.folder, self.log = folder, folder / "agent.log"
+        self.sanitized = b"__asan_init" in pathlib.Path(kerf).read_bytes()
         self.directory, self.stopped = folder / "device-plugins", False
         for one in (self.directory, folder / "state", folder / "cdi"):
             one.mkdir()

@@ -139,7 +139,8 @@ def test_peers_that_do_not_read_are_bounded(agent):
         except (BrokenPipeError, ConnectionResetError, TimeoutError):
             pass
         witness.still_served()
-        assert agent.memory_kib() - before < 4096
+        # AddressSanitizer keeps what is freed, so there the number says nothing.
+        assert agent.sanitized or agent.memory_kib() - before < 4096
         s.close()
     witness.still_served()
 
