@@ -460,7 +460,7 @@ static int tab_indents(const struct builder *b, unsigned line)
 
 	for (; s && line > 1; line--) {
 		s = memchr(s, '\n', (size_t)(end - s));
-		s += s != NULL;
+		s = s ? s + 1 : NULL;
 	}
 	while (s && s < end && *s == ' ')
 		s++;
