@@ -1,0 +1,11 @@
+/* Files that are compiled in: what `kerf sim create` puts into a machine.  Made by blobs.py. */
+#pragma once
+
+#include <stddef.h>
+
+/* The simulated driver library. */
+extern const char kf_sim_library[], kf_sim_library_end[];
+/* An empty shared library, whose SONAME is KF_SIM_STUB_NAME, to be written over. */
+extern const char kf_sim_stub[], kf_sim_stub_end[];
+
+#define KF_SIM_STUB_NAME "kerf-stub-soname-kerf-stub-soname-kerf-stub-soname-kerf-stub.so"

@@ -1,0 +1,211 @@
+/*
+ * kerf sim: machines that are not there, and what is needed beside them.
+ */
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/error.h"
+#include "base/text.h"
+#include "cli/cli.h"
+#include "cli/sim.h"
+#include "core/create.h"
+#include "core/show.h"
+#include "core/tree.h"
+
+static const char usage[] =
+	"usage: kerf sim create MACHINE DIR [--driver VERSION] [--cuda X.Y]\n"
+	"       kerf sim list                     machines and products that come with kerf\n"
+	"       kerf sim env DIR                  shell exports: programs see this machine\n"
+	"       kerf sim show DIR [-o json]\n"
+	"       kerf sim fault DIR CALL CODE [--times N] [--from N] [--delay MS]\n"
+	"       kerf sim fault DIR CALL --clear\n"
+	"       kerf sim xid DIR GPU XID [--gi G [--ci C]]\n"
+	"       kerf sim lose DIR GPU [--back]\n"
+	"       kerf sim process DIR add --gpu N [--gi G --ci C] --pid P [--memory MIB] [--sm "
+	"PCT]\n"
+	"                [--dram PCT] [--kind compute|graphics|mps|holder] [--name TEXT]\n"
+	"       kerf sim process DIR remove [--pid P] [--gpu N] [--gi G] [--ci C]\n"
+	"       kerf sim busy DIR --gpu N [--gi G --ci C] [--memory MIB] [--sm PCT] [--for S]\n"
+	"       kerf sim reset DIR GPU            as nvidia-smi --gpu-reset\n"
+	"       kerf sim reload|unload|load DIR   the driver\n"
+	"       kerf sim reboot DIR\n"
+	"       kerf sim smi DIR ...              stand-in of nvidia-smi: -L, -r -i GPU,...\n"
+	"       kerf sim apiserver ...            a stand-in API server\n"
+	"       kerf sim kubelet DIR              a stand-in kubelet\n"
+	"\n"
+	"MACHINE is a name of `kerf sim list`, or a file.  DIR/root is the root of the machine's\n"
+	"files, for `kerf agent --root`.  CALL is an NVML call, or all; CODE is its answer by "
+	"number\n"
+	"or name (IN_USE), SUCCESS with --delay, or kill and kill-after, which end the caller.\n"
+	"Without --times and --from a fault is on every call until it is cleared; --from N begins\n"
+	"with the N-th call from now.  A process stays until it is removed; busy is one that "
+	"runs.\n";
+
+int kf_sim_usage(const char *why)
+{
+	fprintf(stderr, "kerf: sim: %s; `kerf help sim` says how\n", why);
+	return KF_EXIT_USAGE;
+}
+
+static int create(int argc, char **argv)
+{
+	const char *driver = NULL, *cuda = NULL, *where[2] = {NULL};
+	static struct kf_sim_machine m; /* larger than a stack frame should be */
+	char kerf[PATH_MAX] = "kerf", dir[PATH_MAX];
+	struct kf_error err = {0};
+	int i, n = 0;
+
+	for (i = 1; i < argc; i++) {
+		if (!strcmp(argv[i], "--driver") && i + 1 < argc)
+			driver = argv[++i];
+		else if (!strcmp(argv[i], "--cuda") && i + 1 < argc)
+			cuda = argv[++i];
+		else if (argv[i][0] == '-' || n == 2)
+			return kf_sim_usage("create wants MACHINE DIR and options");
+		else
+			where[n++] = argv[i];
+	}
+	if (n != 2)
+		return kf_sim_usage("create wants MACHINE and DIR");
+	if (kf_sim_machine_load(where[0], &m, &err) < 0 ||
+	    (driver && kf_sim_machine_set_driver(&m, driver, &err) < 0) ||
+	    (cuda && kf_sim_machine_set_cuda(&m, cuda, &err) < 0))
+		return kf_cli_fail(&err, KF_EXIT_USAGE);
+	if (kf_make_dirs(where[1], 0755, &err) < 0)
+		return kf_cli_fail(&err, KF_EXIT_FAILED);
+	if (!realpath(where[1], dir))
+		snprintf(dir, sizeof(dir), "%s", where[1]);
+	if (readlink("/proc/self/exe", kerf, sizeof(kerf) - 1) < 0)
+		snprintf(kerf, sizeof(kerf), "kerf");
+	kf_sim_machine_identify(&m, dir);
+	if (kf_sim_create(dir, &m, kerf, &err) < 0)
+		return kf_cli_fail(&err, KF_EXIT_FAILED);
+	printf("%s in %s: %u GPUs, driver %s, CUDA %u.%u\n", m.name, dir, m.n_gpus, m.driver,
+	       m.cuda / 1000, m.cuda % 1000 / 10);
+	return KF_EXIT_OK;
+}
+
+static int list(int argc, char **argv)
+{
+	const struct kf_sim_file *f;
+
+	printf("machines:\n");
+	for (f = kf_sim_machine_files; f->name; f++)
+		printf("  %-18s %.*s\n", f->name, (int)strcspn(f->text + 2, "\n"), f->text + 2);
+	printf("products:\n");
+	for (f = kf_sim_product_files; f->name; f++)
+		printf("  %-18s %.*s\n", f->name, (int)strcspn(f->text + 2, "\n"), f->text + 2);
+	return KF_EXIT_OK;
+}
+
+int kf_sim_open_arg(const char *dir, struct kf_sim *sim)
+{
+	struct kf_error err = {0};
+
+	if (kf_sim_open(dir, sim, &err) == 0)
+		return KF_EXIT_OK;
+	return kf_cli_fail(&err, KF_EXIT_FAILED);
+}
+
+/* In single quotes for a shell. */
+static void quote(const char *s)
+{
+	putchar('\'');
+	for (; *s; s++)
+		if (*s == '\'')
+			fputs("'\\''", stdout);
+		else
+			putchar(*s);
+	putchar('\'');
+}
+
+static int env(int argc, char **argv)
+{
+	char dir[PATH_MAX];
+	struct kf_sim sim;
+	int r;
+
+	if (argc != 2)
+		return kf_sim_usage("env wants DIR");
+	r = kf_sim_open_arg(argv[1], &sim);
+	if (r != KF_EXIT_OK)
+		return r;
+	kf_sim_close(&sim);
+	if (!realpath(argv[1], dir))
+		snprintf(dir, sizeof(dir), "%s", argv[1]);
+	printf("export KERF_SIM_DIR=");
+	quote(dir);
+	printf("\nexport LD_LIBRARY_PATH=");
+	quote(dir);
+	printf("/root/" KF_SIM_LIB_DIR "${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}\nexport PATH=");
+	quote(dir);
+	printf("/root/usr/bin:\"$PATH\"\n");
+	return KF_EXIT_OK;
+}
+
+static int show(int argc, char **argv)
+{
+	int json = argc == 4 && !strcmp(argv[2], "-o") && !strcmp(argv[3], "json");
+	struct kf_sim sim;
+	int r;
+
+	if (argc != 2 && !json)
+		return kf_sim_usage("show wants DIR, and takes -o json");
+	r = kf_sim_open_arg(argv[1], &sim);
+	if (r != KF_EXIT_OK)
+		return r;
+	if (!json)
+		kf_sim_show(&sim, stdout);
+	else if (kf_sim_show_json(&sim, stdout) < 0)
+		r = KF_EXIT_FAILED;
+	kf_sim_close(&sim);
+	return r;
+}
+
+static const struct {
+	const char *name;
+	int (*run)(int argc, char **argv);
+} subcommands[] = {
+	{"create", create},
+	{"list", list},
+	{"env", env},
+	{"show", show},
+	{"fault", kf_sim_cmd_fault},
+	{"xid", kf_sim_cmd_xid},
+	{"lose", kf_sim_cmd_lose},
+	{"process", kf_sim_cmd_process},
+	{"busy", kf_sim_cmd_busy},
+	{"reset", kf_sim_cmd_reset},
+	{"reload", kf_sim_cmd_driver},
+	{"unload", kf_sim_cmd_driver},
+	{"load", kf_sim_cmd_driver},
+	{"reboot", kf_sim_cmd_driver},
+	{"smi", kf_sim_cmd_smi},
+	{"apiserver", kf_sim_apiserver},
+	{"kubelet", kf_sim_kubelet},
+};
+
+static int run(int argc, char **argv)
+{
+	size_t i;
+
+	if (argc < 2) {
+		fputs(usage, stderr);
+		return KF_EXIT_USAGE;
+	}
+	for (i = 0; i < sizeof(subcommands) / sizeof(subcommands[0]); i++)
+		if (!strcmp(subcommands[i].name, argv[1]))
+			return subcommands[i].run(argc - 1, argv + 1);
+	fprintf(stderr, "kerf: sim has no subcommand '%s'; `kerf help sim` lists them\n", argv[1]);
+	return KF_EXIT_USAGE;
+}
+
+const struct kf_command kf_cmd_sim = {
+	.name = "sim",
+	.summary = "a machine with GPUs that is not there",
+	.usage = usage,
+	.run = run,
+};
