@@ -186,6 +186,12 @@ static int do_destroy(struct work *w)
 	return r == NVML_SUCCESS ? 0 : refused(w, r, "destroy the GPU instance");
 }
 
+/* How wide the i-th compute instance of a CREATE is; none named means one that fills it. */
+static unsigned ci_slices(const struct kf_profile *profile, const struct kf_step *step, unsigned i)
+{
+	return step->n_ci ? profile->ci[step->cis[i]].slices : profile->slices;
+}
+
 static int do_create(struct work *w)
 {
 	const struct kf_profile *profile = &w->gpu->shape.profile[w->step->profile];
@@ -197,8 +203,8 @@ static int do_create(struct work *w)
 	r = w->nv->nvmlDeviceCreateGpuInstanceWithPlacement(w->device, profile->id, &at, &gi);
 	if (r != NVML_SUCCESS)
 		return refused(w, r, "create the GPU instance");
-	for (i = 0; i < w->step->n_ci; i++) {
-		int answer = create_ci(w, gi, profile->ci[w->step->cis[i]].slices);
+	for (i = 0; i < (w->step->n_ci ? w->step->n_ci : 1); i++) {
+		int answer = create_ci(w, gi, ci_slices(profile, w->step, i));
 
 		if (answer == 0)
 			continue;
@@ -216,7 +222,10 @@ static int do_create_ci(struct work *w)
 	nvmlGpuInstance_t gi;
 	int answer = open_instance(w, &gi);
 
-	return answer ? answer : create_ci(w, gi, profile->ci[w->step->ci].slices);
+	if (answer != 0)
+		return answer;
+	return create_ci(
+		w, gi, w->step->ci == KF_NONE ? profile->slices : profile->ci[w->step->ci].slices);
 }
 
 static int do_destroy_ci(struct work *w)
