@@ -43,7 +43,10 @@ KF_DEFINE_AUTO(struct kf_ledger, kf_ledger_close)
  */
 int kf_ledger_open(const char *dir, struct kf_ledger **ret, struct kf_error *err);
 
-/* Read it beside a running agent: no lock, nothing written; holds and releases are refused. */
+/*
+ * Read it beside a running agent: no lock, nothing written; holds and releases stay in memory.  A
+ * directory without a ledger is an empty one.
+ */
 int kf_ledger_peek(const char *dir, struct kf_ledger **ret, struct kf_error *err);
 
 /*
