@@ -118,6 +118,7 @@ static void on_list(void *ud, struct kf_grpc_call *call, const uint8_t *bytes, s
 		admit_soon(e->k);
 	} else {
 		kf_offer_done(&list);
+		endpoint_close(e); /* what a kubelet does with a message that it cannot read */
 	}
 	if (m)
 		v1beta1__list_and_watch_response__free_unpacked(m, &kf_message_memory);

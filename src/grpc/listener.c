@@ -24,7 +24,8 @@ struct kf_grpc_listener {
 	void *ud;
 	uv_pipe_t server;
 	int server_open;
-	int deaf; /* libuv holds a connection that we had no memory for, and accepts no other */
+	uv_pipe_t spare; /* takes a connection that there is no memory for, to close it */
+	int spare_open, spare_wanted;
 	struct wire *wires;
 	unsigned n_wires;
 	unsigned long accepted, strangers;
@@ -38,7 +39,7 @@ static void free_when_closed(struct kf_grpc_listener *l)
 	void (*done)(void *ud) = l->done;
 	void *ud = l->done_ud;
 
-	if (l->server_open || l->wires)
+	if (l->server_open || l->spare_open || l->wires)
 		return;
 	free(l->path);
 	free(l);
@@ -74,6 +75,33 @@ static void on_gone(void *ud, struct wire *w)
 
 static const struct wire_owner owner = {.ended = on_ended, .gone = on_gone};
 
+static void turn_away(struct kf_grpc_listener *l);
+
+static void on_spare_closed(uv_handle_t *h)
+{
+	struct kf_grpc_listener *l = h->data;
+
+	l->spare_open = 0;
+	if (l->stopping)
+		free_when_closed(l);
+	else if (l->spare_wanted)
+		turn_away(l);
+}
+
+/* libuv accepts no other connection while one is not taken, so take it and close it. */
+static void turn_away(struct kf_grpc_listener *l)
+{
+	l->spare_wanted = l->spare_open;
+	if (l->spare_open)
+		return;
+	uv_pipe_init(l->loop, &l->spare, 0);
+	l->spare.data = l;
+	l->spare_open = 1;
+	uv_accept((uv_stream_t *)&l->server, (uv_stream_t *)&l->spare);
+	uv_close((uv_handle_t *)&l->spare, on_spare_closed);
+	l->strangers++;
+}
+
 /* May this process talk to us?  Root, or who we are ourselves (tests, several agents). */
 static int welcome(const struct wire *w)
 {
@@ -95,7 +123,7 @@ static void on_connection(uv_stream_t *s, int status)
 		return;
 	if (kf_grpc_server_new(&l->opt.limits, l->ev, l->ud, &g, NULL) < 0 ||
 	    wire_open(l->loop, s, -1, g, &owner, l, &w, NULL) < 0) {
-		l->deaf = 1;
+		turn_away(l);
 		return;
 	}
 	g = NULL;
@@ -172,7 +200,7 @@ static int name_is_ours(const struct kf_grpc_listener *l)
 
 int kf_grpc_listener_intact(const struct kf_grpc_listener *l)
 {
-	return !l->deaf && name_is_ours(l);
+	return name_is_ours(l);
 }
 
 void kf_grpc_listener_count(const struct kf_grpc_listener *l, unsigned long *ret_accepted,

@@ -31,6 +31,8 @@ static void set_options(struct kf_kubelet *k, const struct kf_kubelet_options *o
 		k->opt.retry_min_ms = 50;
 	if (!k->opt.retry_max_ms)
 		k->opt.retry_max_ms = 30000;
+	if (!k->opt.answer_ms)
+		k->opt.answer_ms = 15000;
 }
 
 static void on_check(uv_timer_t *t)

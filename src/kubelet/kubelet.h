@@ -30,6 +30,8 @@ struct kf_kubelet_options {
 	unsigned check_ms;     /* how often sockets are looked at beside inotify; 3000 */
 	unsigned retry_min_ms; /* first pause before registering again; 50 */
 	unsigned retry_max_ms; /* longest; 30000 */
+	unsigned answer_ms;    /* for a kubelet to answer Register, then to ask for devices; 15000:
+				  it dials us for up to 10 s before it answers */
 };
 
 /*
@@ -63,8 +65,8 @@ struct kf_kubelet_events {
 
 /*
  * Watch the directory; nothing is offered yet.  A directory that is absent is no failure: it is
- * waited for.  `ev` and its userdata are borrowed until `done` of kf_kubelet_stop.
- * 0, or negative (no memory, no inotify instance, or a directory name that is too long).
+ * waited for; where inotify is used up, `check_ms` must do.  `ev` and its userdata are borrowed
+ * until `done` of kf_kubelet_stop.  0, or negative (no memory).
  */
 int kf_kubelet_start(uv_loop_t *loop, const struct kf_kubelet_options *opt,
 		     const struct kf_kubelet_events *ev, void *userdata, struct kf_kubelet **ret,

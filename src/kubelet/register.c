@@ -12,9 +12,6 @@
 #include "deviceplugin.pb-c.h"
 #include "kubelet/plugin.h"
 
-#define CALL_MS	  15000 /* the kubelet itself dials us for up to 10 s before it answers */
-#define STREAM_MS 10000 /* after its answer a kubelet opens ListAndWatch at once */
-
 /* Say it once: a kubelet that is down for an hour is one line. */
 static void trouble(struct plugin *p, const struct kf_error *err)
 {
@@ -101,7 +98,7 @@ static void on_done(void *ud, struct kf_grpc_call *call, int status, const char 
 	k->counts.registered++;
 	p->registration = REGISTRATION_DONE;
 	if (p->n_streams == 0)
-		uv_timer_start(&p->retry, on_no_stream, STREAM_MS, 0);
+		uv_timer_start(&p->retry, on_no_stream, k->opt.answer_ms, 0);
 	if (k->ev->registered && !k->stopping)
 		k->ev->registered(k->ud, p->offer.resource);
 }
@@ -112,8 +109,8 @@ static void on_no_answer(uv_timer_t *t)
 	struct kf_error err = {0};
 
 	register_cancel(p);
-	kf_fail(&err, KF_E_TIMEOUT, 0, "resource %s: the kubelet did not answer Register in %d s",
-		p->offer.resource, CALL_MS / 1000);
+	kf_fail(&err, KF_E_TIMEOUT, 0, "resource %s: the kubelet did not answer Register in %u ms",
+		p->offer.resource, p->k->opt.answer_ms);
 	trouble(p, &err);
 	register_again(p);
 }
@@ -168,5 +165,5 @@ static void try_now(uv_timer_t *t)
 		return;
 	}
 	p->registration = REGISTRATION_CALLING;
-	uv_timer_start(&p->retry, on_no_answer, CALL_MS, 0);
+	uv_timer_start(&p->retry, on_no_answer, p->k->opt.answer_ms, 0);
 }

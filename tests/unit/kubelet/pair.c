@@ -99,6 +99,7 @@ void pair_start_plugin(struct pair *p)
 		.check_ms = 100,
 		.retry_min_ms = 5,
 		.retry_max_ms = 50,
+		.answer_ms = 500,
 	};
 	struct kf_error err = {0};
 

@@ -340,6 +340,49 @@ static void refuses_offers_that_a_kubelet_could_not_take(void **state)
 	pair_until(p, pair_capacity(p, SMALL) == 3000);
 }
 
+/* One allocation after the other fails, ours and the kubelet's, from start to settled. */
+static void comes_through_each_failed_allocation(void **state)
+{
+	struct pair *p = *state;
+	struct kf_error err = {0};
+	unsigned failures = 0;
+	long n;
+	int failed = 1;
+
+	pair_offer(p, SMALL, 3);
+	pair_stop_plugin(p);
+	for (n = 0; failed; n++) {
+		pair_start_plugin(p);
+		kf_alloc_fail_after(n);
+		while (kf_kubelet_publish(p->plugin, &p->offers, &err) < 0)
+			assert_int_equal(err.code, KF_E_NOMEM);
+		pair_until(p, kf_kubelet_settled(p->plugin) && pair_allocatable(p, SMALL) == 3);
+		failed = kf_alloc_failed();
+		failures += (unsigned)failed;
+		kf_alloc_fail_after(-1);
+		pair_stop_plugin(p);
+		pair_until(p, pair_allocatable(p, SMALL) == 0);
+	}
+	print_message("%u allocations failed in turn\n", failures);
+	assert_in_range(failures, 50, 10000);
+	pair_start_plugin(p);
+}
+
+static void a_resource_is_forgotten_after_the_grace_period(void **state)
+{
+	struct kf_sim_kubelet_options opt = {.grace_ms = 50};
+	struct pair *p = *state;
+
+	pair_stop_kubelet(p);
+	opt.directory = p->directory;
+	assert_int_equal(kf_sim_kubelet_start(&p->loop, &opt, NULL, NULL, &p->kubelet, NULL), 0);
+	offer(p, SMALL, 3);
+	pair_stop_plugin(p);
+	pair_until(p, pair_allocatable(p, SMALL) == 0);
+	assert_int_equal(pair_capacity(p, SMALL), 3);
+	pair_until(p, pair_capacity(p, SMALL) == 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -357,6 +400,8 @@ int main(void)
 		T(stops_without_a_trace),
 		T(what_allocate_publishes_meanwhile_is_seen_as_a_panic),
 		T(refuses_offers_that_a_kubelet_could_not_take),
+		T(comes_through_each_failed_allocation),
+		T(a_resource_is_forgotten_after_the_grace_period),
 #undef T
 	};
 
