@@ -2,7 +2,7 @@
  * A stand-in for the Kubernetes API server: as much of it as an agent meets, in one process and
  * without etcd.  Nodes, Pods and Events; get, list (pages, field selectors), watch (bookmarks,
  * 410), merge patches with resourceVersion, create, delete, eviction with a budget; and Status
- * objects as the real one's where something fails.
+ * objects as the real one's where something fails.  kubectl works with it for what it has.
  *
  * What can go wrong with a real one can be made to go wrong here, over HTTP (see fault.h), so that
  * tests in any language can ask for it.

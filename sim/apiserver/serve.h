@@ -78,6 +78,9 @@ enum MHD_Result kf_sim_control(struct kf_sim_call *call);
 /* Wait so long, or until the server stops.  Under the lock. */
 void kf_sim_wait(struct kf_sim_api *api, uint64_t until_ms);
 
+/* discovery.c: what kubectl wants to know first; NULL: the path is something else. */
+json_t *kf_sim_discovery(const char *path);
+
 /* cert.c: a key, a certificate for 127.0.0.1, ::1 and localhost that signs itself, in PEM. */
 int kf_sim_certificate(char **ret_cert, char **ret_key, struct kf_error *err);
 /* The object as `Accept` wants it: itself, or its metadata only.  A new reference. */

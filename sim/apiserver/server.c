@@ -87,11 +87,14 @@ static enum MHD_Result route(struct kf_sim_call *call)
 {
 	static const char prefix[] = "/api/v1/";
 	struct kf_sim_target t = {0};
+	json_t *discovery = kf_sim_discovery(call->path);
 	enum MHD_Result r;
 
 	if (!strcmp(call->path, "/readyz") || !strcmp(call->path, "/healthz") ||
 	    !strcmp(call->path, "/livez"))
 		return kf_sim_answer_text(call, 200, "ok");
+	if (discovery)
+		return kf_sim_answer(call, 200, discovery);
 	if (strncmp(call->path, prefix, sizeof(prefix) - 1) ||
 	    parse_target(call->path + sizeof(prefix) - 1, &t) < 0)
 		r = kf_sim_refuse(call, 404, "NotFound", NULL,
@@ -376,12 +379,13 @@ char *kf_sim_api_kubeconfig(const struct kf_sim_api *api)
 {
 	struct kf_text t = {0};
 
+	/* without a token kubectl would ask for a user and a password */
 	kf_text_addf(&t,
 		     "apiVersion: v1\nkind: Config\ncurrent-context: sim\n"
 		     "contexts:\n- name: sim\n  context: {cluster: sim, user: sim}\n"
-		     "users:\n- name: sim\n  user: {%s%s}\n"
+		     "users:\n- name: sim\n  user: {token: %s}\n"
 		     "clusters:\n- name: sim\n  cluster:\n    server: %s\n",
-		     api->token ? "token: " : "", api->token ? api->token : "", api->url);
+		     api->token ? api->token : "anybody", api->url);
 	if (api->ca) {
 		kf_text_add(&t, "    certificate-authority-data: ");
 		add_base64(&t, api->ca);

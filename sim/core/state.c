@@ -304,6 +304,8 @@ int kf_sim_process_add(struct kf_sim *sim, const struct kf_sim_process *p)
 		*slot = *p;
 		slot->used = 0;
 		slot->since_us = kf_sim_us();
+		if (i >= sim->state->process_end)
+			sim->state->process_end = i + 1;
 		__atomic_store_n(&slot->used, 1, __ATOMIC_RELEASE);
 		return 0;
 	}
@@ -330,7 +332,7 @@ unsigned kf_sim_process_on(struct kf_sim *sim, unsigned gpu, unsigned gi, unsign
 {
 	unsigned i;
 
-	for (i = 0; i < KF_SIM_PROCESSES; i++) {
+	for (i = 0; i < sim->state->process_end; i++) {
 		const struct kf_sim_process *p = &sim->state->process[i];
 
 		if (!p->used || p->gpu != gpu || (gi != KF_SIM_NONE && p->gi != gi) ||

@@ -74,7 +74,7 @@ static void measure(const struct spot *at, unsigned gi, nvmlGpmSample_t sample)
 			sm += at->now->sm_done[i];
 			dram += at->now->dram_done[i];
 		}
-	for (i = 0; i < KF_SIM_PROCESSES; i++) {
+	for (i = 0; i < kf_sim_here.state->process_end; i++) {
 		const struct kf_sim_process *p = kf_sim_process_at(&kf_sim_here, i);
 
 		if (!p || p->gpu != at->index || (gi != KF_MAX_INSTANCES && p->gi != gi))

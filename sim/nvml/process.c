@@ -21,7 +21,7 @@ void kf_sim_load(const struct spot *at, struct load *ret)
 	unsigned i;
 
 	memset(ret, 0, sizeof(*ret));
-	for (i = 0; i < KF_SIM_PROCESSES; i++) {
+	for (i = 0; i < kf_sim_here.state->process_end; i++) {
 		const struct kf_sim_process *p = kf_sim_process_at(&kf_sim_here, i);
 
 		if (!on(at, p))
@@ -45,10 +45,10 @@ static int listed(const struct kf_sim_process *p, enum kf_sim_kind kind)
 	return p->kind == (uint32_t)kind || (kind == KF_SIM_COMPUTE && p->kind == KF_SIM_MPS);
 }
 
-/* The i-th and later slots with a process for this list; KF_SIM_PROCESSES at the end. */
+/* The first slot from the i-th on with a process for this list; process_end: none. */
 static unsigned next(const struct spot *at, enum kf_sim_kind kind, unsigned i)
 {
-	for (; i < KF_SIM_PROCESSES; i++) {
+	for (; i < kf_sim_here.state->process_end; i++) {
 		const struct kf_sim_process *p = kf_sim_process_at(&kf_sim_here, i);
 
 		if (on(at, p) && listed(p, kind))
@@ -61,7 +61,7 @@ static unsigned number(const struct spot *at, enum kf_sim_kind kind)
 {
 	unsigned i, n = 0;
 
-	for (i = next(at, kind, 0); i < KF_SIM_PROCESSES; i = next(at, kind, i + 1))
+	for (i = next(at, kind, 0); i < kf_sim_here.state->process_end; i = next(at, kind, i + 1))
 		n++;
 	return n;
 }
@@ -90,7 +90,8 @@ static nvmlReturn_t list(struct kf_sim_state *s, nvmlDevice_t device, enum kf_si
 	WANT(count && (info || *count == 0));
 	TRY(kf_sim_any(s, device, &at));
 	TRY(size_query(&at, kind, count));
-	for (i = next(&at, kind, 0); i < KF_SIM_PROCESSES; i = next(&at, kind, i + 1), info++) {
+	for (i = next(&at, kind, 0); i < kf_sim_here.state->process_end;
+	     i = next(&at, kind, i + 1), info++) {
 		const struct kf_sim_process *p = &s->process[i];
 
 		*info = (nvmlProcessInfo_t){
@@ -112,7 +113,8 @@ static nvmlReturn_t old_list(struct kf_sim_state *s, nvmlDevice_t device, enum k
 	WANT(count && (info || *count == 0));
 	TRY(kf_sim_any(s, device, &at));
 	TRY(size_query(&at, kind, count));
-	for (i = next(&at, kind, 0); i < KF_SIM_PROCESSES; i = next(&at, kind, i + 1), info++)
+	for (i = next(&at, kind, 0); i < kf_sim_here.state->process_end;
+	     i = next(&at, kind, i + 1), info++)
 		*info = (nvmlProcessInfo_v1_t){s->process[i].pid, s->process[i].memory_mib * MIB};
 	return NVML_SUCCESS;
 }
@@ -154,7 +156,8 @@ nvmlReturn_t nvmlDeviceGetRunningProcessDetailList(nvmlDevice_t device,
 	kind = (enum kf_sim_kind)list_->mode;
 	TRY(size_query(&at, kind, &list_->numProcArrayEntries));
 	out = list_->procArray;
-	for (i = next(&at, kind, 0); i < KF_SIM_PROCESSES; i = next(&at, kind, i + 1), out++)
+	for (i = next(&at, kind, 0); i < kf_sim_here.state->process_end;
+	     i = next(&at, kind, i + 1), out++)
 		*out = (nvmlProcessDetail_v1_t){
 			.pid = s->process[i].pid,
 			.usedGpuMemory = s->process[i].memory_mib * MIB,
@@ -192,7 +195,7 @@ nvmlReturn_t nvmlDeviceGetProcessUtilization(nvmlDevice_t device,
 	if (!sample)
 		*count = 0;
 	TRY(size_query(&at, KF_SIM_COMPUTE, count));
-	for (i = next(&at, KF_SIM_COMPUTE, 0); i < KF_SIM_PROCESSES;
+	for (i = next(&at, KF_SIM_COMPUTE, 0); i < kf_sim_here.state->process_end;
 	     i = next(&at, KF_SIM_COMPUTE, i + 1), sample++) {
 		const struct kf_sim_process *p = &s->process[i];
 
@@ -219,7 +222,7 @@ nvmlReturn_t nvmlDeviceGetProcessesUtilizationInfo(nvmlDevice_t device,
 		info->processSamplesCount = 0;
 	TRY(size_query(&at, KF_SIM_COMPUTE, &info->processSamplesCount));
 	out = info->procUtilArray;
-	for (i = next(&at, KF_SIM_COMPUTE, 0); i < KF_SIM_PROCESSES;
+	for (i = next(&at, KF_SIM_COMPUTE, 0); i < kf_sim_here.state->process_end;
 	     i = next(&at, KF_SIM_COMPUTE, i + 1), out++) {
 		const struct kf_sim_process *p = &s->process[i];
 

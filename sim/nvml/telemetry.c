@@ -11,7 +11,7 @@ static uint64_t worked(const struct spot *at)
 
 	for (i = 0; i <= KF_MAX_INSTANCES; i++)
 		sum += at->now->sm_done[i];
-	for (i = 0; i < KF_SIM_PROCESSES; i++) {
+	for (i = 0; i < kf_sim_here.state->process_end; i++) {
 		const struct kf_sim_process *p = kf_sim_process_at(&kf_sim_here, i);
 
 		if (p && p->gpu == at->index)
