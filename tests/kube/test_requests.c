@@ -211,6 +211,23 @@ static void never_calls_after_forget_or_close(void **state)
 	assert_int_equal(o.n, 0);
 }
 
+static void answers_what_kubectl_asks_first(void **state)
+{
+	struct world w;
+	struct reply r;
+
+	world_start(&w, NULL);
+	world_ask(&w, "GET", "/api", NULL, NULL, &r);
+	assert_non_null(strstr(r.body, "APIVersions"));
+	world_ask(&w, "GET", "/apis", NULL, NULL, &r);
+	assert_non_null(strstr(r.body, "APIGroupList"));
+	world_ask(&w, "GET", "/api/v1", NULL, NULL, &r);
+	assert_non_null(strstr(r.body, "\"name\":\"pods\""));
+	world_ask(&w, "GET", "/apis/apps/v1", NULL, NULL, &r);
+	assert_int_equal(r.status, 404);
+	world_stop(&w);
+}
+
 static void escapes_hostile_names(void **state)
 {
 	struct kf_text t = {0};
@@ -694,6 +711,7 @@ int main(void)
 		cmocka_unit_test(gives_up_on_a_peer_that_accepts_and_never_speaks),
 		cmocka_unit_test(keeps_the_order_even_when_one_must_wait),
 		cmocka_unit_test(never_calls_after_forget_or_close),
+		cmocka_unit_test(answers_what_kubectl_asks_first),
 		cmocka_unit_test(escapes_hostile_names),
 		cmocka_unit_test(reads_a_rotated_token_again),
 		cmocka_unit_test(reads_the_token_again_in_time),
