@@ -116,7 +116,10 @@ struct kf_agent {
 	struct kf_watch *watch;
 	struct kf_events *events;
 	int label_known; /* the watch has listed our Node once */
-	int patching, patch_again;
+	int patching;
+	int rebooted; /* the Node said `rebooting` when we came up: it was tried */
+	int reboot_asked;
+	uv_process_t reboot;
 	char seen_state[64]; /* the Node's label as the API server has it */
 	char seen_reason[1024];
 	uint64_t evicted_at_ms;
@@ -145,6 +148,10 @@ void kf_agent_load_configs(struct kf_agent *a);
 int kf_agent_start_job(struct kf_agent *a, const struct kf_step *steps, unsigned n, int save);
 void kf_agent_ask_clear(struct kf_agent *a); /* has the kubelet let go of the withdrawn? */
 void kf_agent_evict(struct kf_agent *a);     /* evict.c: ask for the pods in the way to be ended */
+
+/* reboot.c */
+void kf_agent_want_reboot(struct kf_agent *a, const char *why);
+void kf_agent_reboot_if_told(struct kf_agent *a); /* once the Node says `rebooting` */
 
 /* allocate.c */
 extern const struct kf_kubelet_events kf_agent_kubelet_events;

@@ -145,13 +145,15 @@ static void weigh_outcomes(struct kf_agent *a, const struct kf_job *job)
 	a->failures++;
 }
 
-static void reboot_if_told(struct kf_agent *a, const struct kf_job *job)
+static void reboot_for_mode(struct kf_agent *a, const struct kf_job *job)
 {
 	unsigned i;
 
 	for (i = 0; i < job->n_steps && a->set->with_reboot; i++)
-		if (job->outcome[i].answer == KF_MIG_PENDING)
-			kf_agent_say(a, KF_STATE_REBOOTING, job->outcome[i].err.msg);
+		if (job->outcome[i].answer == KF_MIG_PENDING) {
+			kf_agent_want_reboot(a, job->outcome[i].err.msg);
+			return;
+		}
 }
 
 static void on_job_done(struct kf_job *job)
@@ -165,7 +167,7 @@ static void on_job_done(struct kf_job *job)
 	}
 	count_outcomes(a, job);
 	weigh_outcomes(a, job);
-	reboot_if_told(a, job);
+	reboot_for_mode(a, job);
 	if (job->save && job->after) {
 		struct kf_error err = {0};
 
@@ -338,6 +340,8 @@ static int has_steps(const struct kf_plan *plan, int early_only)
 
 static void say_failure(struct kf_agent *a)
 {
+	if (a->state == KF_STATE_REBOOTING)
+		return;
 	kf_agent_say(a, a->failure_is_wait ? KF_STATE_PENDING : KF_STATE_FAILED, a->failure.msg);
 }
 
@@ -364,7 +368,9 @@ static void say_pending(struct kf_agent *a)
 		kf_agent_say(a, KF_STATE_PENDING,
 			     "the kubelet's PodResources does not answer, so that nothing can be "
 			     "withdrawn safely");
-	else if (a->state != KF_STATE_REBOOTING)
+	else if (a->failure.code)
+		say_failure(a); /* tried again now; until that is over the reason stands */
+	else
 		kf_agent_say(a, KF_STATE_PENDING, "");
 }
 

@@ -117,6 +117,7 @@ static void on_patched(void *ud, int result, const struct kf_kube_node *node,
 
 		snprintf(a->seen_state, sizeof(a->seen_state), "%s", state ? state : "");
 		snprintf(a->seen_reason, sizeof(a->seen_reason), "%s", reason ? reason : "");
+		kf_agent_reboot_if_told(a);
 		kf_agent_patch(a);
 		return;
 	}
@@ -161,6 +162,8 @@ static void take_node(struct kf_agent *a, const struct kf_kube_node *node)
 
 	snprintf(a->seen_state, sizeof(a->seen_state), "%s", state ? state : "");
 	snprintf(a->seen_reason, sizeof(a->seen_reason), "%s", reason ? reason : "");
+	if (!a->label_known)
+		a->rebooted = !strcmp(a->seen_state, kf_state_text(KF_STATE_REBOOTING));
 	a->label_known = 1;
 	uv_timer_stop(&a->patience);
 	kf_agent_choose(a, config ? config : "", KF_BY_LABEL);
