@@ -59,7 +59,7 @@ static enum MHD_Result stats(struct kf_sim_call *call)
 			     json_pack("{s:I, s:I, s:I, s:I, s:i}", "requests",
 				       (json_int_t)s->requests, "watches", (json_int_t)s->watches,
 				       "lists", (json_int_t)s->lists, "refused",
-				       (json_int_t)s->refused, "open", (int)s->open));
+				       (json_int_t)s->refused, "open", (int)atomic_load(&s->open)));
 }
 
 enum MHD_Result kf_sim_control(struct kf_sim_call *call)

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <microhttpd.h>
+#include <stdatomic.h>
 #include <stdint.h>
 
 #include "apiserver.h"
@@ -23,7 +24,7 @@ enum kf_sim_order {
 
 struct kf_sim_stats {
 	unsigned long requests, watches, lists, refused;
-	unsigned open; /* watches */
+	atomic_uint open; /* watches; without the lock, see free_watch */
 };
 
 /* Everything that changes is under store.lock. */

@@ -20,13 +20,13 @@ struct watch {
 	size_t n, sent;
 };
 
+/* Comes from libmicrohttpd without the lock as a rule, but under it when a server that is stopping
+ * does not take the response any more. */
 static void free_watch(void *ud)
 {
 	struct watch *w = ud;
 
-	pthread_mutex_lock(&w->call.api->store.lock);
 	w->call.api->stats.open--;
-	pthread_mutex_unlock(&w->call.api->store.lock);
 	free(w->namespace);
 	free(w->selector);
 	free(w->text);
