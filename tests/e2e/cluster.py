@@ -73,7 +73,9 @@ class Cluster:
 
     def get(self, path):
         """An object of the API, or the items of a list, by its path below /api/v1."""
-        found = json.loads(self.ask(f"https://127.0.0.1:6443/api/v1/{path}"))
+        text = self.ask(f"https://127.0.0.1:6443/api/v1/{path}")
+        assert text is not None, "the API server is not there"
+        found = json.loads(text)
         return found["items"] if found["kind"].endswith("List") else found
 
     def create(self, *objects):

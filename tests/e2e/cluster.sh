@@ -341,8 +341,9 @@ down() {
 	fi
 	local p
 	for p in containerd kube-scheduler kube-controller-manager forward kube-apiserver etcd; do stop "$p"; done
-	# What pid files do not tell: shims, their containers (by cgroup), what a crashed run left.
-	for p in $(ours "^$bin/") $(ours '^[^ ]*containerd-shim') $(in_pod_cgroups); do kill -KILL "$p" 2>/dev/null || true; done
+	# What pid files do not tell: shims, their containers (by cgroup), what a crashed run left,
+	# agents of test cases among it.
+	for p in $(ours "^$bin/") $(ours '^[^ ]*containerd-shim') $(ours '^[^ ]*kerf agent ') $(in_pod_cgroups); do kill -KILL "$p" 2>/dev/null || true; done
 	rm -f "$state"/pid/*
 	unmount_all
 	for p in /sys/fs/cgroup/kubepods /sys/fs/cgroup/*/kubepods; do

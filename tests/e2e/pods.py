@@ -1,5 +1,7 @@
 """Pods that say what they were given, and what they said."""
+import json
 import re
+import subprocess
 
 from cluster import wait_for
 
@@ -16,7 +18,6 @@ echo '--- end'
 exec sleep 1000000
 """
 UUID = re.compile(r"MIG-[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
-GPU_UUID = re.compile(r"GPU-[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
 def pod(name, resource, count=1, **more):
@@ -31,13 +32,13 @@ def pod(name, resource, count=1, **more):
 class Given:
     """What one container printed."""
 
-    def __init__(self, log):
+    def __init__(self, log, ids):
         parts = re.split(r"^--- (.*)$", log, flags=re.M)
         sections = dict(zip(parts[1::2], parts[2::2]))
         assert "end" in sections, f"the container did not finish its report:\n{log}"
         self.env = parts[0]
-        self.uuids = sorted(set(UUID.findall(self.env)))
-        self.gpu_uuids = sorted(set(GPU_UUID.findall(self.env)))
+        self.uuids = sorted(ids)  # as the kubelet has them in the pod's status
+        self.named = sorted(set(UUID.findall(self.env)))  # as the container sees them
         self.devices = self._devices(sections["devices"])
         self.gpus = sorted(d for d in self.devices if re.fullmatch(r"/dev/nvidia\d+", d))
         self.caps = sorted(d for d in self.devices if d.startswith("/dev/nvidia-caps/"))
@@ -59,8 +60,32 @@ class Given:
 
 def given(cluster, name):
     """What a running pod's container printed; it may be Ready a moment before it has."""
-    return Given(wait_for(f"the report of pod {name}", lambda: ended(cluster.log(name)), 20))
+    log = wait_for(f"the report of pod {name}", lambda: ended(cluster.log(name)), 20)
+    return Given(log, wait_for(f"the devices of pod {name}", lambda: device_ids(cluster, name), 20))
 
 
 def ended(log):
     return log if log and "--- end" in log else None
+
+
+def device_ids(cluster, name):
+    """The devices that the kubelet gave to a pod, from the pod's status."""
+    status = cluster.get(f"namespaces/default/pods/{name}")["status"]
+    return [r["resourceID"] for c in status.get("containerStatuses", [])
+            for a in c.get("allocatedResourcesStatus", []) for r in a.get("resources", [])]
+
+
+def capabilities(kerf, machine):
+    """The two /dev/nvidia-caps nodes and the parent's node of each MIG device, as the machine says."""
+    minors = dict(re.findall(r"^(\S+) (\d+)$",
+                             (machine / "root/proc/driver/nvidia-caps/mig-minors").read_text(), re.M))
+    shown = json.loads(subprocess.check_output([kerf, "sim", "show", machine, "-o", "json"]))
+    found = {}
+    for gpu in shown["gpus"]:
+        for gi in gpu.get("instances", []):
+            for ci in gi["compute"]:
+                prefix = f"gpu{gpu['minor']}/gi{gi['id']}"
+                caps = [minors[f"{prefix}/access"], minors[f"{prefix}/ci{ci['id']}/access"]]
+                found[ci["uuid"]] = (f"/dev/nvidia{gpu['minor']}",
+                                     sorted(f"/dev/nvidia-caps/nvidia-cap{m}" for m in caps))
+    return found

@@ -3,12 +3,12 @@ import re
 import subprocess
 
 from cluster import HERE, MIG_CONFIG, NODE, wait_for
-from pods import given, pod
+from pods import capabilities, given, pod
 
 SEVEN = {"nvidia.com/mig-1g.5gb": 56}
 
 
-def test_a_label_gives_56_pods_56_slices(cluster, agent):
+def test_a_label_gives_56_pods_56_slices(cluster, agent, kerf, machine):
     agent.start("--mig-strategy", "mixed")
     cluster.label(MIG_CONFIG, "all-1g.5gb")
     cluster.wait_state("success")
@@ -20,8 +20,9 @@ def test_a_label_gives_56_pods_56_slices(cluster, agent):
     assert "Insufficient nvidia.com/mig-1g.5gb" in cluster.troubles()
 
     reports = {f"p{i}": given(cluster, f"p{i}") for i in range(57) if f"p{i}" != waiting}
+    nodes = capabilities(kerf, machine)
     for name, report in reports.items():
-        check_report(name, report)
+        check_report(name, report, nodes)
     assert len({r.uuids[0] for r in reports.values()}) == 56
     assert len({tuple(r.caps) for r in reports.values()}) == 56
     gpus = [r.gpus[0] for r in reports.values()]
@@ -34,11 +35,12 @@ def test_a_label_gives_56_pods_56_slices(cluster, agent):
     assert given(cluster, waiting).uuids == reports[ended].uuids
 
 
-def check_report(name, report):
-    """One slice, its parent, its two capabilities, the control nodes, and the driver's files."""
-    assert len(report.uuids) == 1, f"{name} sees {report.uuids}\n{report.env}"
-    assert len(report.gpus) == 1, f"{name}: {report.devices}"
-    assert len(report.caps) == 2, f"{name}: {report.devices}"
+def check_report(name, report, nodes):
+    """One slice: its parent and its two capabilities, no other; the control nodes; the driver."""
+    assert len(report.uuids) == 1, f"{name} has {report.uuids}"
+    assert report.named in ([], report.uuids), f"{name} has {report.uuids}, sees {report.env}"
+    gpu, caps = nodes[report.uuids[0]]
+    assert (report.gpus, report.caps) == ([gpu], caps), f"{name}: {report.devices}"
     assert "/dev/nvidiactl" in report.devices and "/dev/nvidia-uvm" in report.devices
     for folder, names in report.libraries.items():
         for soname in ("libnvidia-ml.so.1", "libcuda.so.1"):

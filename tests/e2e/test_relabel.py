@@ -4,7 +4,7 @@ import time
 import pytest
 
 from cluster import MIG_CONFIG, containers, is_ready, wait_for
-from pods import Given, given, pod
+from pods import given, pod
 
 BALANCED = {"nvidia.com/mig-1g.5gb": 16, "nvidia.com/mig-2g.10gb": 8, "nvidia.com/mig-3g.20gb": 8}
 
@@ -155,7 +155,7 @@ def test_a_container_that_restarts_keeps_its_slice_while_a_change_waits(cluster,
     wait_for("the container runs again", lambda: all(
         c["restartCount"] >= 1 and c["ready"] for c in
         cluster.pods()["p"]["status"]["containerStatuses"]), 60)
-    again = Given(cluster.log("p"))
+    again = given(cluster, "p")
     assert (again.uuids, again.devices) == (first.uuids, first.devices)
     cluster.delete_pods()
     cluster.wait_state("success")

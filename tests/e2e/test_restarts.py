@@ -44,12 +44,13 @@ def test_the_agent_may_be_replaced_under_running_pods(cluster, agent):
     cluster.wait_phases({"Running": 28}, seconds=120)
     before = {name: containers(p) for name, p in cluster.pods().items()}
     for i in range(5):
+        registered = cluster.registrations("nvidia.com/mig-1g.5gb")
         if i % 2:
             assert agent.stop() == 0, agent.log()
         else:
             agent.kill()
         agent.start()
-        cluster.wait_registered("nvidia.com/mig-1g.5gb", more_than=i + 1)
+        cluster.wait_registered("nvidia.com/mig-1g.5gb", more_than=registered)
     cluster.wait_allocatable({"nvidia.com/mig-1g.5gb": 56})
     cluster.create(*[pod(f"q{i}", "mig-1g.5gb") for i in range(28)])
     cluster.wait_phases({"Running": 56}, seconds=120)
