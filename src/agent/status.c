@@ -56,6 +56,40 @@ static json_t *slice_json(const struct kf_status_view *v, const struct kf_gpu *g
 			 "state", state_of(v, gpu, ci->uuid), "holders", holders_json(v, ci->uuid));
 }
 
+static json_t *starts_json(const struct kf_profile *p)
+{
+	json_t *starts = json_array();
+	unsigned s;
+
+	for (s = 0; s < 32; s++)
+		if (p->starts & 1u << s)
+			json_array_append_new(starts, json_integer((json_int_t)s));
+	return starts;
+}
+
+/* The driver's table of what this GPU can be cut into; empty where it has none. */
+static json_t *profiles_json(const struct kf_shape *shape)
+{
+	json_t *list = json_array();
+	unsigned i;
+
+	for (i = 0; i < shape->n; i++) {
+		const struct kf_profile *p = &shape->profile[i];
+
+		json_array_append_new(
+			list, json_pack("{s:s,s:i,s:i,s:i,s:I,s:i,s:i,s:i,s:i,s:i,s:i,s:i,s:o}",
+					"name", p->name, "id", (int)p->id, "slices", (int)p->slices,
+					"count", (int)p->max, "memoryMiB",
+					(json_int_t)p->memory_mib, "sm", (int)p->sm, "copy",
+					(int)p->copy, "decoders", (int)p->engine[KF_ENGINE_DEC],
+					"encoders", (int)p->engine[KF_ENGINE_ENC], "jpeg",
+					(int)p->engine[KF_ENGINE_JPG], "ofa",
+					(int)p->engine[KF_ENGINE_OFA], "size", (int)p->size,
+					"starts", starts_json(p)));
+	}
+	return list;
+}
+
 static json_t *gpu_json(const struct kf_status_view *v, const struct kf_gpu *gpu)
 {
 	json_t *slices = json_array(), *json;
@@ -72,6 +106,8 @@ static json_t *gpu_json(const struct kf_status_view *v, const struct kf_gpu *gpu
 			 "mig", "capable", gpu->mig_capable, "current", gpu->mig_current, "pending",
 			 gpu->mig_pending, "processes", (int)gpu->n_processes, "holders",
 			 holders_json(v, gpu->uuid), "slices", slices);
+	if (json)
+		json_object_set_new(json, "profiles", profiles_json(&gpu->shape));
 	if (json && gpu->trouble[0])
 		json_object_set_new(json, "trouble", json_string(gpu->trouble));
 	return json;
