@@ -55,11 +55,12 @@ static enum MHD_Result stats(struct kf_sim_call *call)
 {
 	const struct kf_sim_stats *s = &call->api->stats;
 
-	return kf_sim_answer(call, 200,
-			     json_pack("{s:I, s:I, s:I, s:I, s:i}", "requests",
-				       (json_int_t)s->requests, "watches", (json_int_t)s->watches,
-				       "lists", (json_int_t)s->lists, "refused",
-				       (json_int_t)s->refused, "open", (int)atomic_load(&s->open)));
+	return kf_sim_answer(
+		call, 200,
+		json_pack("{s:I, s:I, s:I, s:I, s:I, s:i}", "requests", (json_int_t)s->requests,
+			  "watches", (json_int_t)s->watches, "lists", (json_int_t)s->lists,
+			  "refused", (json_int_t)s->refused, "bookmarks", (json_int_t)s->bookmarks,
+			  "open", (int)atomic_load(&s->open)));
 }
 
 enum MHD_Result kf_sim_control(struct kf_sim_call *call)

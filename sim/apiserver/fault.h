@@ -15,10 +15,12 @@
  *	"midway"    it ends inside an event        "expire"    it gets an ERROR event 410
  *	"error"     an ERROR event 500             "bookmark"  a bookmark at once
  *	"stall"     it stays open and silent for ever, bookmarks included
+ *	An order that comes before a watch has obeyed the last one takes its place.
  * POST /sim/expire   {}                   every version up to now is too old (410) for new watches
  * POST /sim/budget   {"allowed": 1}       so many more evictions are allowed; negative: any number
  * POST /sim/token    {"token": "x"}       only this one is good from now on; null: any
- * GET  /sim/stats    {"requests": n, "watches": n, "lists": n, "open": n, "refused": n}
+ * GET  /sim/stats    {"requests": n, "watches": n, "lists": n, "open": n, "refused": n,
+ *		    "bookmarks": n}
  */
 #pragma once
 

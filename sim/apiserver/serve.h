@@ -23,7 +23,7 @@ enum kf_sim_order {
 };
 
 struct kf_sim_stats {
-	unsigned long requests, watches, lists, refused;
+	unsigned long requests, watches, lists, refused, bookmarks;
 	atomic_uint open; /* watches; without the lock, see free_watch */
 };
 

@@ -54,6 +54,7 @@ static void say_bookmark(struct watch *w)
 {
 	char version[24];
 
+	w->call.api->stats.bookmarks++;
 	snprintf(version, sizeof(version), "%lu", w->call.api->store.version);
 	w->version = w->call.api->store.version;
 	w->bookmark_ms = kf_now_ms() + w->call.api->bookmark_ms;

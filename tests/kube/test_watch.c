@@ -80,14 +80,19 @@ static void set(struct world *w, const char *v)
 	world_patch_node(w, "n1", patch);
 }
 
-/* So many watches were opened at the server, all in all. */
-static void until_watches(struct world *w, int n)
+static void until_stat(struct world *w, const char *key, int n)
 {
 	uint64_t end = kf_now_ms() + 10000;
 
-	while (world_stat(w, "watches") < n)
+	while (world_stat(w, key) < n)
 		if (kf_now_ms() > end)
-			fail_msg("the server saw %d watches, not %d", world_stat(w, "watches"), n);
+			fail_msg("the server counts %d %s, not %d", world_stat(w, key), key, n);
+}
+
+/* So many watches were opened at the server, all in all. */
+static void until_watches(struct world *w, int n)
+{
+	until_stat(w, "watches", n);
 }
 
 static struct kf_watch *start_synced(struct world *w, struct seen *s)
@@ -279,6 +284,7 @@ static void a_bookmark_keeps_it_from_being_too_old(void **state)
 		world_create(&w, "/api/v1/nodes", node);
 	}
 	world_tell(&w, "/sim/watches", "{\"do\":\"bookmark\"}");
+	until_stat(&w, "bookmarks", 1);
 	world_tell(&w, "/sim/watches", "{\"do\":\"end\"}");
 	until_watches(&w, 2);
 	set(&w, "1");
