@@ -95,7 +95,7 @@ void pair_start_plugin(struct pair *p)
 {
 	struct kf_kubelet_options opt = {
 		.directory = p->directory,
-		.coalesce_ms = 40,
+		.coalesce_ms = p->coalesce_ms ? p->coalesce_ms : 40,
 		.check_ms = 100,
 		.retry_min_ms = 5,
 		.retry_max_ms = 50,

@@ -17,6 +17,8 @@ struct pair {
 	struct kf_sim_kubelet *kubelet;
 	struct kf_offers offers; /* what the test offers: change it, then pair_publish */
 
+	unsigned coalesce_ms; /* of the plugins that are started; 40 */
+
 	/* what the events told */
 	unsigned registered, listening, deaf, troubles, allocations;
 	char trouble[512];
