@@ -259,7 +259,7 @@ static void lists_anew_when_its_version_is_too_old(void **state)
 
 	world_start(&w, NULL);
 	watch = start_synced(&w, &s);
-	world_tell(&w, "/sim/fault", "{\"path\":\"/api\",\"watch\":true,\"delayMs\":50}");
+	world_tell(&w, "/sim/fault", "{\"path\":\"/api\",\"watch\":true,\"delayMs\":1000}");
 	world_tell(&w, "/sim/watches", "{\"do\":\"end\"}");
 	world_tell(&w, "/sim/expire", "{}");
 	world_until(&w, &s.synced, 2);
