@@ -92,6 +92,22 @@ static int enter_unknown(struct kf_ledger *ledger, const struct kf_sources *from
 
 enum verdict { HELD, RELEASED, STALE };
 
+/*
+ * Allocated, and named by nobody yet: in its admission, or its pod went before anybody looked.  The
+ * kubelet enters a device as soon as it has our answer, so a checkpoint written a while later that
+ * does not name it says that it is free.
+ */
+static enum verdict judge_unseen(const struct kf_ledger_entry *e, const struct kf_sources *from)
+{
+	int64_t age = from->now_s - e->since_s;
+
+	if (age < KF_HOLDINGS_ADMISSION_S)
+		return HELD;
+	if (age >= KF_HOLDINGS_PATIENCE_S || from->checkpoint_fresh)
+		return RELEASED;
+	return STALE;
+}
+
 static enum verdict judge(struct kf_ledger *ledger, const struct kf_ledger_entry *e,
 			  const struct kf_sources *from)
 {
@@ -107,9 +123,7 @@ static enum verdict judge(struct kf_ledger *ledger, const struct kf_ledger_entry
 		return HELD;
 	if (row)
 		return from->checkpoint_fresh ? HELD : STALE;
-	if (!e->seen && from->now_s - e->since_s < KF_HOLDINGS_PATIENCE_S)
-		return HELD;
-	return RELEASED;
+	return e->seen ? RELEASED : judge_unseen(e, from);
 }
 
 static int hold_entry(struct kf_holds *ret, const struct kf_ledger_entry *e)

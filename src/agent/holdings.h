@@ -16,6 +16,8 @@
 #include "model/node.h"
 #include "state/ledger.h"
 
+/* Between our answer to Allocate and the kubelet's entry of it: milliseconds, so this is ample. */
+#define KF_HOLDINGS_ADMISSION_S 5
 /* An allocation that no source of the kubelet's has named by then has failed in its admission. */
 #define KF_HOLDINGS_PATIENCE_S 30
 

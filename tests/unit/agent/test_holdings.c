@@ -57,7 +57,7 @@ static void an_allocation_is_held_before_the_kubelet_tells_of_it(void **state)
 	struct kf_ledger *ledger = open_ledger();
 	struct kf_pod_rows none = {0};
 	struct kf_checkpoint empty = {0};
-	struct kf_sources from = {.pods = &none, .checkpoint = &empty, .now_s = 1005};
+	struct kf_sources from = {.pods = &none, .checkpoint = &empty, .now_s = 1004};
 	struct kf_holds holds = {0};
 
 	(void)state;
@@ -82,6 +82,26 @@ static void an_allocation_that_nobody_names_in_time_is_released(void **state)
 	assert_int_equal(kf_holdings_update(ledger, &from, &holds, NULL), 0);
 	assert_null(kf_holds_find(&holds, "MIG-1"));
 	assert_int_equal(kf_ledger_n(ledger), 0);
+	kf_holds_done(&holds);
+	end(ledger);
+}
+
+static void a_pod_that_went_before_it_was_named_is_released_by_a_new_checkpoint(void **state)
+{
+	struct kf_ledger *ledger = open_ledger();
+	struct kf_pod_rows none = {0};
+	struct kf_checkpoint empty = {0};
+	struct kf_sources from = {
+		.pods = &none, .checkpoint = &empty, .now_s = 1000 + KF_HOLDINGS_ADMISSION_S};
+	struct kf_holds holds = {0};
+
+	(void)state;
+	hold(ledger, "MIG-1", 1000);
+	assert_int_equal(kf_holdings_update(ledger, &from, &holds, NULL), KF_HOLDINGS_STALE);
+	assert_non_null(kf_holds_find(&holds, "MIG-1"));
+	from.checkpoint_fresh = 1;
+	assert_int_equal(kf_holdings_update(ledger, &from, &holds, NULL), 0);
+	assert_null(kf_holds_find(&holds, "MIG-1"));
 	kf_holds_done(&holds);
 	end(ledger);
 }
@@ -218,6 +238,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(an_allocation_is_held_before_the_kubelet_tells_of_it),
 		cmocka_unit_test(an_allocation_that_nobody_names_in_time_is_released),
+		cmocka_unit_test(
+			a_pod_that_went_before_it_was_named_is_released_by_a_new_checkpoint),
 		cmocka_unit_test(a_pod_that_was_listed_and_is_gone_frees_its_slice_at_once),
 		cmocka_unit_test(an_init_container_is_held_by_the_checkpoint_alone),
 		cmocka_unit_test(an_old_checkpoint_is_asked_for_anew_before_its_word_counts),
