@@ -202,6 +202,13 @@ static nvmlReturn_t fault(struct kf_sim_state *s, enum kf_sim_call call)
 	return (nvmlReturn_t)code;
 }
 
+/* At the end of a call that is to be its program's last. */
+static void die_if_asked(void)
+{
+	if (dies)
+		kill(getpid(), SIGKILL);
+}
+
 static void count(struct kf_sim_state *s, enum kf_sim_call call)
 {
 	__atomic_fetch_add(&s->calls[call], 1, __ATOMIC_RELAXED);
@@ -226,8 +233,7 @@ nvmlReturn_t kf_sim_enter(enum kf_sim_call call, int locked, struct kf_sim_state
 	if (s->epoch != epoch || !s->loaded)
 		return NVML_ERROR_UNKNOWN; /* the driver that this session was with is gone */
 	if (!locked) {
-		if (dies)
-			kill(getpid(), SIGKILL); /* no end to wait for: such calls change nothing */
+		die_if_asked(); /* such calls change nothing, so this is as good as their end */
 		return NVML_SUCCESS;
 	}
 	kf_sim_lock(s);
@@ -240,8 +246,7 @@ void kf_sim_leave(struct kf_sim_state **state)
 	if (!*state)
 		return;
 	kf_sim_unlock(*state);
-	if (dies)
-		kill(getpid(), SIGKILL);
+	die_if_asked();
 }
 
 static nvmlReturn_t init(enum kf_sim_call call)
@@ -262,6 +267,7 @@ static nvmlReturn_t init(enum kf_sim_call call)
 	if (r == NVML_SUCCESS)
 		__atomic_store_n(&references, references + 1, __ATOMIC_RELEASE);
 	pthread_mutex_unlock(&lock);
+	die_if_asked();
 	return r;
 }
 
@@ -295,5 +301,6 @@ nvmlReturn_t nvmlShutdown(void)
 	if (r == NVML_SUCCESS)
 		__atomic_store_n(&references, references - 1, __ATOMIC_RELEASE);
 	pthread_mutex_unlock(&lock);
+	die_if_asked();
 	return r;
 }

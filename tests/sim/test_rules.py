@@ -326,6 +326,18 @@ def test_second_names_are_the_same_calls(driver):
     assert [nvml.get("DeviceGetMinorNumber", nvml.gpu(i)) for i in range(5)] == [3, 0, 4, 1, 2]
 
 
+def test_nvidia_smi_finds_its_table_of_private_calls(driver):
+    _, nvml = driver("g6.xlarge")
+    table = c_void_p()
+    wanted = bytes.fromhex("c4fe3e6cc98f6c4ea327ee696e12f7c4")
+    assert nvml.lib.nvmlInternalGetExportTable(byref(table), wanted) == N.SUCCESS
+    words = ctypes.cast(table, ctypes.POINTER(ctypes.c_size_t))
+    assert words[0] >= 16
+    call = ctypes.CFUNCTYPE(ctypes.c_int)(words[words[0] // 8 - 1])
+    assert call() == N.NOT_SUPPORTED
+    assert nvml.lib.nvmlInternalGetExportTable(byref(table), bytes(16)) == N.NOT_FOUND
+
+
 # --- what `kerf sim` can do to a machine ---
 
 def test_faults_fail_once_n_times_or_from_the_nth_on(driver):
