@@ -1,6 +1,8 @@
 /* A node at one instant; see node.h. */
 #include "model/node.h"
 
+#include <ctype.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -22,6 +24,20 @@ struct kf_target *kf_target_free(struct kf_target *t)
 		free(t);
 	}
 	return NULL;
+}
+
+int kf_pci_address(const char *bus_id, char out[32])
+{
+	size_t i, n = strlen(bus_id);
+
+	if (n < 12 || n > 31)
+		return -1;
+	for (; n > 12 && *bus_id == '0'; n--) /* NVML's domain has eight digits, sysfs's four */
+		bus_id++;
+	snprintf(out, 32, "%s", bus_id);
+	for (i = 0; out[i]; i++)
+		out[i] = (char)tolower((unsigned char)out[i]);
+	return 0;
 }
 
 void kf_gpu_geometry(const struct kf_gpu *gpu, struct kf_geometry *ret)

@@ -29,8 +29,11 @@ struct kf_ci {
 	char uuid[KF_UUID];	    /* of the MIG device */
 	char name[KF_PROFILE_NAME]; /* "3g.20gb", or "1c.3g.20gb" where it is a part */
 	unsigned mig_index;	    /* NVML's index of the MIG device, KF_NONE if it has none */
-	uint64_t memory_mib;	    /* MIG device attributes */
-	unsigned sm;
+	/* What the driver calls the attributes of the MIG device; all 0 where it tells none. */
+	uint64_t memory_mib;
+	unsigned sm, copy;
+	unsigned engine[KF_N_ENGINES];
+	unsigned gi_slices, ci_slices;
 };
 
 /* A GPU instance. */
@@ -41,6 +44,13 @@ struct kf_instance {
 	unsigned n_ci;
 	struct kf_ci ci[KF_MAX_CIS];
 	unsigned n_processes; /* running on any of its compute instances */
+};
+
+/* Where a GPU stands in an NVLink fabric. */
+struct kf_fabric {
+	int attached; /* registration is complete and went well, and the cluster has a UUID */
+	unsigned char cluster[16];
+	unsigned clique;
 };
 
 enum kf_gpu_state {
@@ -63,6 +73,7 @@ struct kf_gpu {
 	unsigned architecture; /* NVML_DEVICE_ARCH_* */
 	int cc_major, cc_minor;
 	uint64_t memory_mib; /* total, MIG off or on */
+	struct kf_fabric fabric;
 	int mig_capable;
 	int mig_current, mig_pending; /* 0 or 1 */
 	struct kf_shape shape;	      /* n == 0 when not capable, or when MIG is off and the driver
@@ -83,6 +94,12 @@ struct kf_node {
 
 struct kf_node *kf_node_free(struct kf_node *node);
 KF_DEFINE_AUTO(struct kf_node, kf_node_free)
+
+/*
+ * The name of its folder in /sys/bus/pci/devices: "0000:10:1c.0" for NVML's "00000000:10:1C.0".
+ * 0, or -1: `bus_id` is no PCI address.
+ */
+int kf_pci_address(const char *bus_id, char out[32]);
 
 /* The geometry of a GPU: its instances with a known profile, in order of start. */
 void kf_gpu_geometry(const struct kf_gpu *gpu, struct kf_geometry *ret);

@@ -422,12 +422,19 @@ typedef struct {
 KF_NVML_SIZE(nvmlUUID_t, 52);
 static_assert(KF_NVML_VERSION(nvmlUUID_t, 1) == 0x01000034, "version word");
 
+enum {
+	NVML_GPU_FABRIC_STATE_NOT_SUPPORTED = 0,
+	NVML_GPU_FABRIC_STATE_NOT_STARTED = 1,
+	NVML_GPU_FABRIC_STATE_IN_PROGRESS = 2,
+	NVML_GPU_FABRIC_STATE_COMPLETED = 3,
+};
+
 typedef struct {
 	unsigned version;
 	unsigned char clusterUuid[16];
 	nvmlReturn_t status;
 	unsigned cliqueId;
-	unsigned state; /* 0 not supported, 1 not started, 2 in progress, 3 completed */
+	unsigned state; /* NVML_GPU_FABRIC_STATE_* */
 	unsigned healthMask;
 } nvmlGpuFabricInfo_v2_t;
 KF_NVML_SIZE(nvmlGpuFabricInfo_v2_t, 36);

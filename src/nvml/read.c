@@ -1,7 +1,6 @@
 /* From the driver to a struct kf_node; see read.h. */
 #include "nvml/read.h"
 
-#include <ctype.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -29,20 +28,15 @@ static int fail(struct pass *p, nvmlReturn_t r, const char *what)
 	return kf_nvml_fail(p->err, p->nv, r, "%s", what);
 }
 
-/* /sys/bus/pci/devices/0000:10:1c.0/numa_node; NVML's domain has eight digits, sysfs's four. */
 static int numa_node(const char *root, const char *bus_id)
 {
-	char path[512], low[32];
+	char path[512], address[32];
 	kf_auto_mem char *text = NULL;
-	size_t i;
 	int node;
 
-	if (strlen(bus_id) < 12)
+	if (kf_pci_address(bus_id, address) < 0)
 		return -1;
-	snprintf(low, sizeof(low), "%s", bus_id + (strlen(bus_id) > 12 ? 4 : 0));
-	for (i = 0; low[i]; i++)
-		low[i] = (char)tolower((unsigned char)low[i]);
-	snprintf(path, sizeof(path), "%s/sys/bus/pci/devices/%s/numa_node", root, low);
+	snprintf(path, sizeof(path), "%s/sys/bus/pci/devices/%s/numa_node", root, address);
 	text = kf_read_file(path, 64, NULL, NULL);
 	if (!text)
 		return -1;
@@ -62,6 +56,24 @@ static int read_pci(struct pass *p)
 	p->gpu->pci_subsystem = pci.pciSubSystemId;
 	p->gpu->numa = numa_node(p->root, pci.busId);
 	return 0;
+}
+
+/* GPUs with an NVLink fabric begin with Hopper; elsewhere, and with older drivers, there is none.
+ */
+static void read_fabric(struct pass *p)
+{
+	static const unsigned char none[16];
+	nvmlGpuFabricInfo_v2_t info = {.version = KF_NVML_VERSION(nvmlGpuFabricInfo_v2_t, 2)};
+	struct kf_fabric *fabric = &p->gpu->fabric;
+
+	if (p->gpu->architecture < NVML_DEVICE_ARCH_HOPPER ||
+	    p->nv->nvmlDeviceGetGpuFabricInfoV(p->device, &info) != NVML_SUCCESS)
+		return;
+	fabric->attached = info.state == NVML_GPU_FABRIC_STATE_COMPLETED &&
+			   info.status == NVML_SUCCESS &&
+			   memcmp(info.clusterUuid, none, sizeof(none)) != 0;
+	memcpy(fabric->cluster, info.clusterUuid, sizeof(fabric->cluster));
+	fabric->clique = info.cliqueId;
 }
 
 static int read_identity(struct pass *p)
@@ -91,6 +103,7 @@ static int read_identity(struct pass *p)
 	if (p->nv->nvmlDeviceGetCudaComputeCapability(p->device, &gpu->cc_major, &gpu->cc_minor) !=
 	    NVML_SUCCESS)
 		gpu->cc_major = gpu->cc_minor = 0;
+	read_fabric(p);
 	return 0;
 }
 
@@ -255,6 +268,19 @@ static struct kf_ci *find_ci(struct kf_gpu *gpu, unsigned gi, unsigned ci)
 	return NULL;
 }
 
+static void take_attributes(struct kf_ci *ci, const nvmlDeviceAttributes_t *attr)
+{
+	ci->memory_mib = attr->memorySizeMB;
+	ci->sm = attr->multiprocessorCount;
+	ci->copy = attr->sharedCopyEngineCount;
+	ci->engine[KF_ENGINE_DEC] = attr->sharedDecoderCount;
+	ci->engine[KF_ENGINE_ENC] = attr->sharedEncoderCount;
+	ci->engine[KF_ENGINE_JPG] = attr->sharedJpegCount;
+	ci->engine[KF_ENGINE_OFA] = attr->sharedOfaCount;
+	ci->gi_slices = attr->gpuInstanceSliceCount;
+	ci->ci_slices = attr->computeInstanceSliceCount;
+}
+
 static int read_mig_device(struct pass *p, unsigned index, nvmlDevice_t mig)
 {
 	nvmlDeviceAttributes_t attr = {0};
@@ -274,10 +300,8 @@ static int read_mig_device(struct pass *p, unsigned index, nvmlDevice_t mig)
 	if (r != NVML_SUCCESS)
 		return fail(p, r, "read the UUID of a MIG device");
 	ci->mig_index = index;
-	if (p->nv->nvmlDeviceGetAttributes_v2(mig, &attr) == NVML_SUCCESS) {
-		ci->memory_mib = attr.memorySizeMB;
-		ci->sm = attr.multiprocessorCount;
-	}
+	if (p->nv->nvmlDeviceGetAttributes_v2(mig, &attr) == NVML_SUCCESS)
+		take_attributes(ci, &attr);
 	return 0;
 }
 

@@ -28,6 +28,20 @@ static void add(struct kf_gpu *gpu, unsigned profile, unsigned start, const char
 	strcpy(in->ci[0].uuid, uuid);
 }
 
+static void names_the_folder_that_sysfs_has(void **state)
+{
+	char out[32];
+
+	assert_int_equal(kf_pci_address("00000000:10:1C.0", out), 0);
+	assert_string_equal(out, "0000:10:1c.0");
+	assert_int_equal(kf_pci_address("00010000:C8:00.0", out), 0);
+	assert_string_equal(out, "10000:c8:00.0");
+	assert_int_equal(kf_pci_address("0001:C8:00.0", out), 0);
+	assert_string_equal(out, "0001:c8:00.0");
+	assert_int_equal(kf_pci_address("", out), -1);
+	assert_int_equal(kf_pci_address("0000000000000000000000000:10:1C.0", out), -1);
+}
+
 static void finds_a_slice_and_its_gpu(void **state)
 {
 	kf_auto(kf_node_freep) struct kf_node *node = two_gpus();
@@ -97,6 +111,7 @@ static void says_when_there_is_no_memory_for_a_hold(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(names_the_folder_that_sysfs_has),
 		cmocka_unit_test(finds_a_slice_and_its_gpu),
 		cmocka_unit_test(sorts_a_geometry_and_leaves_out_the_unknown),
 		cmocka_unit_test(finds_a_hold_and_says_whose),
