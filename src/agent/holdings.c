@@ -65,8 +65,8 @@ static const struct kf_checkpoint_row *written(const struct kf_checkpoint *c, co
 }
 
 /* Allocations made before our ledger was there: by NVIDIA's plugin, or by us with a lost disk. */
-static int enter_unknown(struct kf_ledger *ledger, const struct kf_sources *from,
-			 struct kf_error *err)
+static int enter_listed(struct kf_ledger *ledger, const struct kf_sources *from,
+			struct kf_error *err)
 {
 	unsigned i;
 
@@ -78,13 +78,41 @@ static int enter_unknown(struct kf_ledger *ledger, const struct kf_sources *from
 		    kf_ledger_hold(ledger, row->resource, &id, 1, from->now_s, err) < 0)
 			return -1;
 	}
+	return 0;
+}
+
+static int hold_row(struct kf_holds *ret, const struct kf_checkpoint_row *row, struct kf_error *err)
+{
+	struct kf_hold hold = {.by = KF_HOLD_POD};
+
+	snprintf(hold.id, sizeof(hold.id), "%s", row->id);
+	snprintf(hold.resource, sizeof(hold.resource), "%s", row->resource);
+	snprintf(hold.pod_uid, sizeof(hold.pod_uid), "%s", row->pod_uid);
+	snprintf(hold.container, sizeof(hold.container), "%s", row->container);
+	if (kf_holds_add(ret, &hold) < 0)
+		return kf_fail(err, KF_E_NOMEM, 0, "no memory for the list of holders");
+	return 0;
+}
+
+/*
+ * The same from the checkpoint: such an allocation may be an init container's, which PodResources
+ * omits.  An old checkpoint's word is not for the ledger, but it holds until there is a new one.
+ */
+static int enter_written(struct kf_ledger *ledger, const struct kf_sources *from,
+			 struct kf_holds *ret, int *stale, struct kf_error *err)
+{
+	int old = from->pods && !from->checkpoint_fresh;
+	unsigned i;
+
 	for (i = 0; from->checkpoint && i < from->checkpoint->n; i++) {
 		const struct kf_checkpoint_row *row = &from->checkpoint->row[i];
 		const char *id = row->id;
 
-		if (ours(row->resource) && !kf_ledger_find(ledger, id) &&
-		    (from->checkpoint_fresh || !from->pods) &&
-		    kf_ledger_hold(ledger, row->resource, &id, 1, from->now_s, err) < 0)
+		if (!ours(row->resource) || kf_ledger_find(ledger, id))
+			continue;
+		*stale |= old;
+		if (old ? hold_row(ret, row, err) < 0
+			: kf_ledger_hold(ledger, row->resource, &id, 1, from->now_s, err) < 0)
 			return -1;
 	}
 	return 0;
@@ -221,21 +249,37 @@ static int judge_all(struct kf_ledger *ledger, const struct kf_sources *from, st
 	return 0;
 }
 
-int kf_holdings_update(struct kf_ledger *ledger, const struct kf_sources *from,
-		       struct kf_holds *ret, struct kf_error *err)
+static int gather(struct kf_ledger *ledger, const struct kf_sources *from, struct kf_holds *ret,
+		  int *stale, struct kf_error *err)
 {
-	int stale = 0;
 	unsigned g;
 
-	ret->n = 0;
-	if (enter_unknown(ledger, from, err) < 0 || judge_all(ledger, from, ret, &stale, err) < 0)
+	if (enter_listed(ledger, from, err) < 0 ||
+	    enter_written(ledger, from, ret, stale, err) < 0 ||
+	    judge_all(ledger, from, ret, stale, err) < 0)
 		return -1;
 	if (!from->node)
-		return stale ? KF_HOLDINGS_STALE : 0;
+		return 0;
 	for (g = 0; g < from->node->n_gpus; g++)
 		if (hold_processes(ret, &from->node->gpu[g]) < 0)
 			return kf_fail(err, KF_E_NOMEM, 0, "no memory for the list of holders");
 	if (spread_whole(ret, from->node) < 0)
 		return kf_fail(err, KF_E_NOMEM, 0, "no memory for the list of holders");
+	return 0;
+}
+
+int kf_holdings_update(struct kf_ledger *ledger, const struct kf_sources *from,
+		       struct kf_holds *ret, struct kf_error *err)
+{
+	struct kf_holds holds = {0};
+	int stale = 0;
+
+	/* Half a list would say of the other half that it is free. */
+	if (gather(ledger, from, &holds, &stale, err) < 0) {
+		kf_holds_done(&holds);
+		return -1;
+	}
+	kf_holds_done(ret);
+	*ret = holds;
 	return stale ? KF_HOLDINGS_STALE : 0;
 }

@@ -48,7 +48,7 @@ struct kf_sources {
 #define KF_HOLDINGS_STALE 1
 
 /*
- * Bring the ledger up to date with the sources and write all holds to *ret (emptied first).
+ * Bring the ledger up to date with the sources and put all holds in the place of *ret.
  *
  * Allocations that a source names and the ledger does not know are entered; those that no source
  * names any more are released (never while PodResources or the checkpoint is silent).
@@ -56,7 +56,8 @@ struct kf_sources {
  * 0                   done
  * KF_HOLDINGS_STALE   done; some device is named by an old checkpoint alone: have it written anew
  *                     and ask again before taking its word
- * negative            no memory, or the ledger could not be written
+ * negative            no memory, or the ledger could not be written; *ret is as it was, so that
+ *                     nothing new may be destroyed by it
  */
 int kf_holdings_update(struct kf_ledger *ledger, const struct kf_sources *from,
 		       struct kf_holds *ret, struct kf_error *err);

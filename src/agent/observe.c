@@ -153,18 +153,24 @@ static int update_holds(struct kf_agent *a)
 		from.pods = &a->pods;
 	kf_wall(&from.now_s, &us);
 	answer = kf_holdings_update(a->ledger, &from, &a->holds, &err);
-	if (answer < 0)
-		kf_log_fail(KF_ERROR, "state", &err, "what is held stays held");
+	if (answer < 0) {
+		kf_log_fail(KF_ERROR, "state", &err,
+			    "what is held stays held, and nothing is changed");
+		if (a->config[0])
+			kf_agent_say(a, KF_STATE_PENDING, err.msg);
+	}
 	kf_checkpoint_done(&checkpoint);
 	return answer;
 }
 
-static void finish(struct kf_agent *a)
+/* `answer` is update_holds's.  Without knowing who holds what nothing is decided: the next reading
+ * of the GPUs leads here again. */
+static void finish(struct kf_agent *a, int answer)
 {
 	a->gathering = 0;
 	a->stale_tries = 0;
 	a->stale = 0;
-	if (!a->stopping)
+	if (!a->stopping && answer >= 0)
 		kf_agent_reconcile(a);
 }
 
@@ -177,8 +183,7 @@ static void on_stale_timer(uv_timer_t *timer)
 		uv_timer_start(&a->stale_timer, on_stale_timer, STALE_TRY_MS, 0);
 		return;
 	}
-	update_holds(a);
-	finish(a);
+	finish(a, update_holds(a));
 }
 
 static void weigh(struct kf_agent *a)
@@ -186,7 +191,7 @@ static void weigh(struct kf_agent *a)
 	int answer = update_holds(a);
 
 	if (answer != KF_HOLDINGS_STALE || a->n_listening == 0) {
-		finish(a);
+		finish(a, answer);
 		return;
 	}
 	a->stale = 1;

@@ -1,6 +1,8 @@
 /* Who holds what, from sources none of which is whole. */
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 
 #include "kftest.h"
 
@@ -193,6 +195,62 @@ static void pods_of_another_plugin_are_entered_in_the_ledger(void **state)
 	end(ledger);
 }
 
+/* Write errors on every file, or no longer. */
+static void fill_disk(int full)
+{
+	struct rlimit limit;
+
+	assert_int_equal(getrlimit(RLIMIT_FSIZE, &limit), 0);
+	limit.rlim_cur = full ? 0 : limit.rlim_max;
+	signal(SIGXFSZ, SIG_IGN);
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &limit), 0);
+}
+
+static void what_is_held_stays_held_when_the_ledger_cannot_be_written(void **state)
+{
+	struct kf_ledger *ledger = open_ledger();
+	struct kf_pod_row row = pod_row("MIG-2");
+	struct kf_pod_rows pods = {.n = 1, .row = &row};
+	struct kf_checkpoint empty = {0};
+	struct kf_sources from = {.pods = &pods, .checkpoint = &empty, .now_s = 1001};
+	struct kf_holds holds = {0};
+	struct kf_error err = {0};
+
+	(void)state;
+	hold(ledger, "MIG-1", 1000);
+	hold(ledger, "MIG-2", 1000);
+	assert_int_equal(kf_holdings_update(ledger, &from, &holds, NULL), 0);
+	from.now_s = 5000; /* MIG-1 is to be released */
+	fill_disk(1);
+	assert_int_equal(kf_holdings_update(ledger, &from, &holds, &err), -1);
+	fill_disk(0);
+	assert_non_null(kf_holds_find(&holds, "MIG-1"));
+	assert_non_null(kf_holds_find(&holds, "MIG-2"));
+	kf_holds_done(&holds);
+	end(ledger);
+}
+
+static void an_init_container_of_another_plugins_is_held_before_the_ledger_has_it(void **state)
+{
+	struct kf_ledger *ledger = open_ledger();
+	struct kf_pod_rows none = {0};
+	struct kf_checkpoint_row row = checkpoint_row("MIG-7");
+	struct kf_checkpoint checkpoint = {.n = 1, .row = &row};
+	struct kf_sources from = {.pods = &none, .checkpoint = &checkpoint, .now_s = 5000};
+	struct kf_holds holds = {0};
+
+	(void)state;
+	assert_int_equal(kf_holdings_update(ledger, &from, &holds, NULL), KF_HOLDINGS_STALE);
+	assert_string_equal(kf_holds_find(&holds, "MIG-7")->pod_uid, "u1");
+	assert_null(kf_ledger_find(ledger, "MIG-7"));
+	from.checkpoint_fresh = 1;
+	assert_int_equal(kf_holdings_update(ledger, &from, &holds, NULL), 0);
+	assert_non_null(kf_holds_find(&holds, "MIG-7"));
+	assert_non_null(kf_ledger_find(ledger, "MIG-7"));
+	kf_holds_done(&holds);
+	end(ledger);
+}
+
 static void a_process_holds_the_slice_it_runs_on(void **state)
 {
 	struct kf_ledger *ledger = open_ledger();
@@ -245,6 +303,9 @@ int main(void)
 		cmocka_unit_test(an_old_checkpoint_is_asked_for_anew_before_its_word_counts),
 		cmocka_unit_test(nothing_is_released_while_podresources_is_silent),
 		cmocka_unit_test(pods_of_another_plugin_are_entered_in_the_ledger),
+		cmocka_unit_test(what_is_held_stays_held_when_the_ledger_cannot_be_written),
+		cmocka_unit_test(
+			an_init_container_of_another_plugins_is_held_before_the_ledger_has_it),
 		cmocka_unit_test(a_process_holds_the_slice_it_runs_on),
 		cmocka_unit_test(a_pod_with_a_whole_gpu_in_mig_mode_holds_all_its_slices),
 	};
