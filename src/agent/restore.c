@@ -3,7 +3,8 @@
 
 #include <string.h>
 
-/* The plan's creates on one GPU, by their index in the plan. */
+/* The plan's creates on one GPU, by their index in the plan.  A mode change may come before them:
+ * from Hopper on the mode does not outlive a reboot. */
 struct creates {
 	unsigned n;
 	unsigned at[KF_MAX_INSTANCES];
@@ -17,7 +18,7 @@ static int collect(const struct kf_plan *plan, unsigned gpu, struct creates *ret
 	for (i = 0; i < plan->n; i++) {
 		const struct kf_step *step = &plan->step[i];
 
-		if (step->gpu != gpu)
+		if (step->gpu != gpu || (step->kind == KF_STEP_MODE_ON && !step->blocked))
 			continue;
 		if (step->kind != KF_STEP_CREATE || step->blocked || ret->n == KF_MAX_INSTANCES)
 			return -1;

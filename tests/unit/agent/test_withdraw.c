@@ -155,6 +155,25 @@ static void slices_come_back_where_they_were(void **state)
 	assert_int_equal(step[1].start, 6);
 }
 
+static void slices_come_back_where_they_were_also_when_the_mode_is_gone(void **state)
+{
+	kf_auto(kf_node_freep) struct kf_node *before = node_of_a100s(1);
+	kf_auto(kf_node_freep) struct kf_node *after = node_of_a100s(1);
+	kf_auto(kf_saved_freep) struct kf_saved *saved = NULL;
+	struct kf_step step[2] = {{.kind = KF_STEP_MODE_ON}};
+	struct kf_plan plan = {.n = 2, .step = step};
+	unsigned one;
+
+	(void)state;
+	one = node_add(before, 0, "1g.5gb", 6)->profile;
+	assert_int_equal(kf_saved_make(before, "custom", "", &saved, NULL), 0);
+	after->gpu[0].mig_current = after->gpu[0].mig_pending = 0;
+	step[1] = create_step(after, one, 0);
+	assert_int_equal(kf_restore_places(after, saved, &plan), 1);
+	assert_int_equal(step[0].kind, KF_STEP_MODE_ON);
+	assert_int_equal(step[1].start, 6);
+}
+
 static void another_geometry_than_the_saved_one_is_left_to_the_planner(void **state)
 {
 	kf_auto(kf_node_freep) struct kf_node *before = node_of_a100s(1);
@@ -182,6 +201,7 @@ int main(void)
 		cmocka_unit_test(a_mode_change_withdraws_the_whole_gpu),
 		cmocka_unit_test(names_who_is_in_the_way_once_and_nobody_whose_name_is_alike),
 		cmocka_unit_test(slices_come_back_where_they_were),
+		cmocka_unit_test(slices_come_back_where_they_were_also_when_the_mode_is_gone),
 		cmocka_unit_test(another_geometry_than_the_saved_one_is_left_to_the_planner),
 	};
 
