@@ -51,7 +51,7 @@ static int stub(const char *root, const char *at, const char *soname, struct kf_
 	if (!name || strlen(soname) >= sizeof(KF_SIM_STUB_NAME))
 		return kf_fail(err, KF_E_STATE, 0, "no room for the name %s", soname);
 	memset(name, 0, sizeof(KF_SIM_STUB_NAME));
-	memcpy(name, soname, strlen(soname));
+	snprintf(name, sizeof(KF_SIM_STUB_NAME), "%s", soname);
 	return kf_sim_file_bytes(root, at, bytes, n, 0755, err);
 }
 

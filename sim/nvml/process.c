@@ -192,8 +192,10 @@ nvmlReturn_t nvmlDeviceGetProcessUtilization(nvmlDevice_t device,
 	LOCKED(nvmlDeviceGetProcessUtilization);
 	WANT(count);
 	TRY(samples(s, device, last_seen_us, &at, &now_us));
-	if (!sample)
-		*count = 0;
+	if (!sample) {
+		*count = number(&at, KF_SIM_COMPUTE);
+		return NVML_ERROR_INSUFFICIENT_SIZE;
+	}
 	TRY(size_query(&at, KF_SIM_COMPUTE, count));
 	for (i = next(&at, KF_SIM_COMPUTE, 0); i < kf_sim_here.state->process_end;
 	     i = next(&at, KF_SIM_COMPUTE, i + 1), sample++) {
@@ -218,10 +220,12 @@ nvmlReturn_t nvmlDeviceGetProcessesUtilizationInfo(nvmlDevice_t device,
 	if (info->version != KF_NVML_VERSION(nvmlProcessesUtilizationInfo_t, 1))
 		return NVML_ERROR_ARGUMENT_VERSION_MISMATCH;
 	TRY(samples(s, device, info->lastSeenTimeStamp, &at, &now_us));
-	if (!info->procUtilArray)
-		info->processSamplesCount = 0;
-	TRY(size_query(&at, KF_SIM_COMPUTE, &info->processSamplesCount));
 	out = info->procUtilArray;
+	if (!out) {
+		info->processSamplesCount = number(&at, KF_SIM_COMPUTE);
+		return NVML_ERROR_INSUFFICIENT_SIZE;
+	}
+	TRY(size_query(&at, KF_SIM_COMPUTE, &info->processSamplesCount));
 	for (i = next(&at, KF_SIM_COMPUTE, 0); i < kf_sim_here.state->process_end;
 	     i = next(&at, KF_SIM_COMPUTE, i + 1), out++) {
 		const struct kf_sim_process *p = &s->process[i];

@@ -138,17 +138,17 @@ nvmlReturn_t nvmlDeviceGetP2PStatus(nvmlDevice_t a, nvmlDevice_t b, unsigned ind
 				    unsigned *status)
 {
 	struct spot x, y;
+	int wired;
 
 	LOCKED(nvmlDeviceGetP2PStatus);
 	WANT(status && index <= P2P_LAST);
 	TRY(kf_sim_board(s, a, &x));
 	TRY(kf_sim_board(s, b, &y));
-	if (x.now->mig_current || y.now->mig_current)
+	wired = linked(s, &x) && linked(s, &y);
+	if (x.now->mig_current || y.now->mig_current || (index == P2P_NVLINK && !wired))
 		*status = P2P_NOT_SUPPORTED;
-	else if (linked(s, &x) && linked(s, &y))
+	else if (wired)
 		*status = P2P_OK;
-	else if (index == P2P_NVLINK)
-		*status = P2P_NOT_SUPPORTED;
 	else
 		*status = distance(x.gpu, y.gpu) <= NODE ? P2P_OK : P2P_CHIPSET;
 	return NVML_SUCCESS;

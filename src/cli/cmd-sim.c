@@ -1,6 +1,7 @@
 /*
  * kerf sim: machines that are not there, and what is needed beside them.
  */
+#include <errno.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -50,42 +51,63 @@ int kf_sim_usage(const char *why)
 	return KF_EXIT_USAGE;
 }
 
-static int create(int argc, char **argv)
+struct wish {
+	const char *machine, *dir, *driver, *cuda;
+};
+
+static int parse_create(int argc, char **argv, struct wish *w)
 {
-	const char *driver = NULL, *cuda = NULL, *where[2] = {NULL};
-	static struct kf_sim_machine m; /* larger than a stack frame should be */
-	char kerf[PATH_MAX] = "kerf", dir[PATH_MAX];
-	struct kf_error err = {0};
-	int i, n = 0;
+	int i;
 
 	for (i = 1; i < argc; i++) {
-		if (!strcmp(argv[i], "--driver") && i + 1 < argc)
-			driver = argv[++i];
-		else if (!strcmp(argv[i], "--cuda") && i + 1 < argc)
-			cuda = argv[++i];
-		else if (argv[i][0] == '-' || n == 2)
-			return kf_sim_usage("create wants MACHINE DIR and options");
+		const char *next = i + 1 < argc ? argv[i + 1] : NULL;
+
+		if (!strcmp(argv[i], "--driver") && next)
+			w->driver = argv[++i];
+		else if (!strcmp(argv[i], "--cuda") && next)
+			w->cuda = argv[++i];
+		else if (argv[i][0] == '-' || w->dir)
+			return -1;
+		else if (w->machine)
+			w->dir = argv[i];
 		else
-			where[n++] = argv[i];
+			w->machine = argv[i];
 	}
-	if (n != 2)
-		return kf_sim_usage("create wants MACHINE and DIR");
-	if (kf_sim_machine_load(where[0], &m, &err) < 0 ||
-	    (driver && kf_sim_machine_set_driver(&m, driver, &err) < 0) ||
-	    (cuda && kf_sim_machine_set_cuda(&m, cuda, &err) < 0))
-		return kf_cli_fail(&err, KF_EXIT_USAGE);
-	if (kf_make_dirs(where[1], 0755, &err) < 0)
-		return kf_cli_fail(&err, KF_EXIT_FAILED);
-	if (!realpath(where[1], dir))
-		snprintf(dir, sizeof(dir), "%s", where[1]);
+	return w->machine && w->dir ? 0 : -1;
+}
+
+/* In a folder that is there, for the sake of its real path: GPUs get their UUIDs from that. */
+static int make(const struct wish *w, struct kf_sim_machine *m, struct kf_error *err)
+{
+	char kerf[PATH_MAX] = "", dir[PATH_MAX];
+
+	if (kf_make_dirs(w->dir, 0755, err) < 0)
+		return -1;
+	if (!realpath(w->dir, dir))
+		return kf_fail_errno(err, errno, "find the folder %s", w->dir);
 	if (readlink("/proc/self/exe", kerf, sizeof(kerf) - 1) < 0)
 		snprintf(kerf, sizeof(kerf), "kerf");
-	kf_sim_machine_identify(&m, dir);
-	if (kf_sim_create(dir, &m, kerf, &err) < 0)
-		return kf_cli_fail(&err, KF_EXIT_FAILED);
-	printf("%s in %s: %u GPUs, driver %s, CUDA %u.%u\n", m.name, dir, m.n_gpus, m.driver,
-	       m.cuda / 1000, m.cuda % 1000 / 10);
-	return KF_EXIT_OK;
+	kf_sim_machine_identify(m, dir);
+	if (kf_sim_create(dir, m, kerf, err) < 0)
+		return -1;
+	printf("%s in %s: %u GPUs, driver %s, CUDA %u.%u\n", m->name, dir, m->n_gpus, m->driver,
+	       m->cuda / 1000, m->cuda % 1000 / 10);
+	return 0;
+}
+
+static int create(int argc, char **argv)
+{
+	static struct kf_sim_machine m; /* larger than a stack frame should be */
+	struct kf_error err = {0};
+	struct wish w = {0};
+
+	if (parse_create(argc, argv, &w) < 0)
+		return kf_sim_usage("create wants MACHINE, DIR and options");
+	if (kf_sim_machine_load(w.machine, &m, &err) < 0 ||
+	    (w.driver && kf_sim_machine_set_driver(&m, w.driver, &err) < 0) ||
+	    (w.cuda && kf_sim_machine_set_cuda(&m, w.cuda, &err) < 0))
+		return kf_cli_fail(&err, KF_EXIT_USAGE);
+	return make(&w, &m, &err) < 0 ? kf_cli_fail(&err, KF_EXIT_FAILED) : KF_EXIT_OK;
 }
 
 static int list(int argc, char **argv)
