@@ -1,6 +1,8 @@
 /* The agent: constructed in order, run, and taken down in reverse; see agent.h. */
 #include "agent/agent.h"
 
+#include <malloc.h>
+#include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -220,6 +222,17 @@ static void done(struct kf_agent *a)
 	free(a);
 }
 
+/*
+ * One arena for the loop and the one thread beside it, and what is large (a reading of the node)
+ * goes back to the system when it is freed: half a MiB that a daemon has no use for.
+ */
+static void keep_memory_small(void)
+{
+	mallopt(M_ARENA_MAX, 1);
+	mallopt(M_MMAP_THRESHOLD, 64 << 10);
+	mallopt(M_TRIM_THRESHOLD, 64 << 10);
+}
+
 int kf_agent_run(const struct kf_settings *set, struct kf_error *err)
 {
 	struct kf_agent *a;
@@ -228,6 +241,7 @@ int kf_agent_run(const struct kf_settings *set, struct kf_error *err)
 	/* One driver job at a time is all that libuv's pool is asked for; four stacks are not free.
 	 */
 	setenv("UV_THREADPOOL_SIZE", "1", 0);
+	keep_memory_small();
 	signal(SIGPIPE, SIG_IGN);
 	a = kf_calloc(1, sizeof(*a));
 	if (!a)
