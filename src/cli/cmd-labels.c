@@ -1,0 +1,227 @@
+/* kerf labels: what kerf writes on the Node about this machine. */
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <jansson.h>
+
+#include "agent/job.h"
+#include "base/clock.h"
+#include "base/error.h"
+#include "cli/local.h"
+#include "labels/facts.h"
+#include "labels/file.h"
+
+#define MAX_SHARES 32
+
+struct options {
+	struct kf_local local;
+	int json, no_timestamp;
+	enum kf_label_sharing sharing;
+	unsigned n_shares;
+	struct kf_label_share share[MAX_SHARES];
+};
+
+enum { OPT_ROOT = 256, OPT_STRATEGY, OPT_SHARING, OPT_REPLICAS, OPT_NO_TIMESTAMP };
+
+static const struct option known[] = {
+	{"output", required_argument, NULL, 'o'},
+	{"root", required_argument, NULL, OPT_ROOT},
+	{"mig-strategy", required_argument, NULL, OPT_STRATEGY},
+	{"sharing", required_argument, NULL, OPT_SHARING},
+	{"replicas", required_argument, NULL, OPT_REPLICAS},
+	{"no-timestamp", no_argument, NULL, OPT_NO_TIMESTAMP},
+	{NULL, 0, NULL, 0},
+};
+
+static int set(struct options *o, enum kf_setting_index i, const char *value)
+{
+	struct kf_error err = {0};
+
+	if (kf_settings_set(o->local.set, i, value, KF_FROM_CLI, &err) < 0)
+		return kf_cli_fail(&err, KF_EXIT_USAGE);
+	return KF_EXIT_OK;
+}
+
+static int take_output(struct options *o, const char *value)
+{
+	struct kf_error err = {0};
+
+	o->json = !strcmp(value, "json");
+	if (o->json || !strcmp(value, "nfd"))
+		return KF_EXIT_OK;
+	kf_fail(&err, KF_E_INPUT, 0, "-o %s: json or nfd is expected", value);
+	return kf_cli_fail(&err, KF_EXIT_USAGE);
+}
+
+static int take_sharing(struct options *o, const char *value)
+{
+	static const char *const names[] = {"none", "time-slicing", "mps"};
+	struct kf_error err = {0};
+	unsigned i;
+
+	for (i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+		if (!strcmp(value, names[i])) {
+			o->sharing = (enum kf_label_sharing)i;
+			return KF_EXIT_OK;
+		}
+	kf_fail(&err, KF_E_INPUT, 0, "--sharing %s: none, time-slicing or mps is expected", value);
+	return kf_cli_fail(&err, KF_EXIT_USAGE);
+}
+
+/* RESOURCE=N or RESOURCE=N:renamed */
+static int take_replicas(struct options *o, const char *value)
+{
+	struct kf_label_share *share = &o->share[o->n_shares];
+	struct kf_error err = {0};
+	char resource[48], number[16], word[16] = "";
+	uint64_t n = 0;
+	int got = sscanf(value, "%47[^=]=%15[0-9]:%15s", resource, number, word);
+
+	if (got < 2 || kf_parse_uint(number, 1000000, &n) < 0 || n < 2 ||
+	    (word[0] && strcmp(word, "renamed") != 0)) {
+		kf_fail(&err, KF_E_INPUT, 0,
+			"--replicas %s: RESOURCE=N, N at least 2, or RESOURCE=N:renamed is "
+			"expected",
+			value);
+		return kf_cli_fail(&err, KF_EXIT_USAGE);
+	}
+	if (o->n_shares == MAX_SHARES) {
+		kf_fail(&err, KF_E_INPUT, 0, "--replicas is given more than %d times", MAX_SHARES);
+		return kf_cli_fail(&err, KF_EXIT_USAGE);
+	}
+	snprintf(share->resource, sizeof(share->resource), "%s%s",
+		 strchr(resource, '/') ? "" : "nvidia.com/", resource);
+	share->replicas = (unsigned)n;
+	share->renamed = word[0] != '\0';
+	o->n_shares++;
+	return KF_EXIT_OK;
+}
+
+static int take_option(struct options *o, int c)
+{
+	switch (c) {
+	case 'o':
+		return take_output(o, optarg);
+	case OPT_ROOT:
+		return set(o, KF_SET_root, optarg);
+	case OPT_STRATEGY:
+		return set(o, KF_SET_mig_strategy, optarg);
+	case OPT_SHARING:
+		return take_sharing(o, optarg);
+	case OPT_REPLICAS:
+		return take_replicas(o, optarg);
+	case OPT_NO_TIMESTAMP:
+		o->no_timestamp = 1;
+		return KF_EXIT_OK;
+	default: /* getopt has said what is wrong */
+		return KF_EXIT_USAGE;
+	}
+}
+
+static int take_arguments(struct options *o, int argc, char **argv)
+{
+	struct kf_error err = {0};
+	int c, status = KF_EXIT_OK;
+
+	if (kf_settings_new(&o->local.set, &err) < 0)
+		return kf_cli_fail(&err, KF_EXIT_FAILED);
+	optind = 1;
+	while (status == KF_EXIT_OK && (c = getopt_long(argc, argv, "o:", known, NULL)) != -1)
+		status = take_option(o, c);
+	if (status == KF_EXIT_OK && optind < argc) {
+		kf_fail(&err, KF_E_INPUT, 0, "'%s' is not expected here; `kerf help %s` says more",
+			argv[optind], argv[0]);
+		return kf_cli_fail(&err, KF_EXIT_USAGE);
+	}
+	if (status == KF_EXIT_OK && o->n_shares && o->sharing == KF_SHARING_NONE)
+		o->sharing = KF_SHARING_TIME_SLICING;
+	return status;
+}
+
+static int print(const struct kf_labels *labels, int as_json)
+{
+	kf_auto(kf_text_done) struct kf_text text = {0};
+	json_auto_t *object = NULL;
+	unsigned i;
+
+	if (!as_json) {
+		kf_labels_text(labels, &text);
+		if (text.s)
+			fputs(text.s, stdout);
+		return text.failed ? KF_EXIT_FAILED : KF_EXIT_OK;
+	}
+	object = json_object();
+	for (i = 0; i < labels->n; i++)
+		json_object_set_new(object, labels->label[i].key,
+				    json_string(labels->label[i].value));
+	if (json_dumpf(object, stdout, JSON_INDENT(2)) < 0)
+		return KF_EXIT_FAILED;
+	putchar('\n');
+	return KF_EXIT_OK;
+}
+
+static int show(struct options *o)
+{
+	struct kf_label_choices choices = {
+		.strategy = (enum kf_mig_strategy)o->local.set->mig_strategy,
+		.sharing = o->sharing,
+		.n_shares = o->n_shares,
+		.share = o->share,
+	};
+	struct kf_label_facts facts;
+	struct kf_labels labels = {0};
+	struct kf_error err = {0};
+	int32_t us;
+	int status;
+
+	if (!o->no_timestamp)
+		kf_wall(&choices.timestamp, &us);
+	kf_label_facts_read(kf_job_root(o->local.set), getenv("GFD_MACHINE_TYPE_FILE"),
+			    o->local.node, &facts);
+	if (kf_labels_make(o->local.node, &facts, &choices, &labels, &err) < 0)
+		return kf_cli_fail(&err, KF_EXIT_FAILED);
+	status = print(&labels, o->json);
+	kf_labels_done(&labels);
+	return status;
+}
+
+static int run(int argc, char **argv)
+{
+	struct options *o = calloc(1, sizeof(*o));
+	int status;
+
+	if (!o)
+		return KF_EXIT_FAILED;
+	status = take_arguments(o, argc, argv);
+	if (status == KF_EXIT_OK)
+		status = kf_local_read(&o->local);
+	if (status == KF_EXIT_OK)
+		status = show(o);
+	kf_local_done(&o->local);
+	free(o);
+	return status;
+}
+
+const struct kf_command kf_cmd_labels = {
+	.name = "labels",
+	.summary = "the labels of this node, as GPU Feature Discovery gives them",
+	.usage =
+		"usage: kerf labels [-o nfd|json] [--root DIR] [--mig-strategy none|single|mixed]\n"
+		"                   [--replicas RESOURCE=N[:renamed]]... [--sharing STRATEGY]\n"
+		"                   [--no-timestamp]\n\n"
+		"Reads the driver and prints; nothing is changed.\n\n"
+		"  -o, --output FORMAT    nfd: KEY=VALUE lines, as for Node Feature Discovery's\n"
+		"                         features.d (the default); or json\n"
+		"      --root DIR         host root mounted elsewhere, or DIR/root of a simulated "
+		"machine\n"
+		"      --mig-strategy S   how MIG devices are named to Kubernetes (default none)\n"
+		"      --replicas R=N     as if resource R were shared by N; its name is "
+		"nvidia.com/gpu,\n"
+		"                         nvidia.com/mig-1g.5gb, ...; `:renamed` if offered as "
+		"R.shared\n"
+		"      --sharing S        how: time-slicing (the default with --replicas) or mps\n"
+		"      --no-timestamp     without nvidia.com/gfd.timestamp\n",
+	.run = run,
+};
