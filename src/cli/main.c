@@ -6,7 +6,7 @@
 #include "cli/cli.h"
 
 /* kf_cmd_NAME, each in cmd-NAME.c (plan, apply, assert and export share one) */
-#define KF_COMMANDS(X)                                                                            \
+#define KF_COMMANDS(X)                                                                             \
 	X(agent) X(status) X(labels) X(demo) X(plan) X(apply) X(assert) X(export) X(sim)
 
 #define X(name) extern const struct kf_command kf_cmd_##name;
