@@ -1,5 +1,6 @@
 """kill -9 of any program at any moment leaves the machine sound."""
 import os
+import pathlib
 import random
 import signal
 import subprocess
@@ -7,6 +8,8 @@ import sys
 import time
 
 import nvml as N
+
+HERE = pathlib.Path(__file__).parent
 
 # A program that changes GPUs at random until it is killed.
 WORKER = """
@@ -31,7 +34,7 @@ while True:
 
 def start(machine, seed):
     worker = subprocess.Popen([sys.executable, "-c", WORKER, machine.library, str(seed)],
-                              stdout=subprocess.PIPE, text=True, cwd=sys.path[0])
+                              stdout=subprocess.PIPE, text=True, cwd=HERE)
     assert worker.stdout.readline() == "on\n"
     return worker
 

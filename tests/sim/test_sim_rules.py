@@ -1,8 +1,12 @@
 """The driver's manners: modes, what is in use, sizes, versions, handles."""
 import ctypes
+import os
+import pathlib
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from ctypes import byref, c_uint, c_ulonglong, c_void_p
@@ -10,6 +14,9 @@ from ctypes import byref, c_uint, c_ulonglong, c_void_p
 import pytest
 
 import nvml as N
+from machine import Machine
+
+HERE = pathlib.Path(__file__).parent
 
 
 def refused(call, *args):
@@ -46,7 +53,7 @@ def test_ampere_keeps_a_mode_pending_while_a_client_has_it_open(driver):
     gpu = nvml.gpu(0)
     code = "import sys, nvml; nvml.Nvml(sys.argv[1]).call('Init_v2'); print(1, flush=True); input()"
     other = subprocess.Popen([sys.executable, "-c", code, machine.library], text=True,
-                             stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=sys.path[0])
+                             stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=HERE)
     other.stdout.readline()
     assert nvml.set_mig(gpu, 1) == N.IN_USE
     assert nvml.mig_mode(gpu) == (0, 1)
@@ -139,7 +146,7 @@ def test_a_handle_in_another_process_keeps_a_compute_instance(driver):
     code = ("import sys, nvml; n = nvml.Nvml(sys.argv[1]); n.call('Init_v2'); "
             "n.mig(n.gpu(0), 0); print(1, flush=True); input()")
     other = subprocess.Popen([sys.executable, "-c", code, machine.library], text=True,
-                             stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=sys.path[0])
+                             stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=HERE)
     other.stdout.readline()
     ci = nvml.cis(gi, 2)[0]
     assert nvml.try_("ComputeInstanceDestroy", ci) == N.IN_USE
@@ -338,6 +345,39 @@ def test_nvidia_smi_finds_its_table_of_private_calls(driver):
     assert nvml.lib.nvmlInternalGetExportTable(byref(table), bytes(16)) == N.NOT_FOUND
 
 
+@pytest.fixture
+def open_folder():
+    """One that every user may enter, unlike pytest's."""
+    folder = pathlib.Path(tempfile.mkdtemp(prefix="kerf-sim-"))
+    folder.chmod(0o755)
+    yield folder
+    shutil.rmtree(folder)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="becoming another user takes root")
+def test_only_root_and_the_owner_change_a_machine(kerf, open_folder):
+    made = Machine(kerf, open_folder / "m", "p4d.24xlarge")
+    made.do("process", "add", "--gpu", 0, "--pid", 9)
+    pid = os.fork()
+    if pid == 0:
+        os.setgid(65534)
+        os.setuid(65534)
+        nvml = made.open()
+        codes = [nvml.try_("DeviceSetMigMode", nvml.gpu(1), c_uint(1), byref(c_uint())),
+                 nvml.try_("DeviceSetPersistenceMode", nvml.gpu(1), c_uint(0))]
+        seen = nvml.mig_mode(nvml.gpu(1)), len(nvml.processes(nvml.gpu(0)))
+        os._exit(0 if codes == [N.NO_PERMISSION] * 2 and seen == ((0, 0), 1) else 1)
+    assert os.waitpid(pid, 0)[1] == 0
+    os.chown(made.dir / "state", 65534, 65534)
+    pid = os.fork()
+    if pid == 0:
+        os.setgid(65534)
+        os.setuid(65534)
+        nvml = made.open()
+        os._exit(nvml.set_mig(nvml.gpu(1), 1))
+    assert os.waitpid(pid, 0)[1] == 0
+
+
 # --- what `kerf sim` can do to a machine ---
 
 def test_faults_fail_once_n_times_or_from_the_nth_on(driver):
@@ -368,7 +408,7 @@ def test_a_fault_kills_before_or_behind_the_call(driver):
     for gpu, when, mode in ((0, "kill", False), (1, "kill-after", True)):
         machine.do("fault", "nvmlDeviceSetMigMode", when, "--times", 1)
         died = subprocess.run([sys.executable, "-c", code, machine.library, str(gpu)],
-                              cwd=sys.path[0])
+                              cwd=HERE)
         assert died.returncode == -signal.SIGKILL
         assert machine.show()["gpus"][gpu]["mig_current"] is mode
 
@@ -407,7 +447,6 @@ def test_a_driver_that_is_not_loaded_says_so(machine):
 
 
 def test_a_child_is_a_client_of_its_own(driver):
-    import os
     machine, nvml = driver("p4d.24xlarge")
     pid = os.fork()
     if pid == 0:
