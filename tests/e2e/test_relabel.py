@@ -1,4 +1,5 @@
 """A second label changes the node without disturbing a running pod."""
+import re
 import time
 
 import pytest
@@ -29,8 +30,7 @@ def fill_and_thin(cluster, agent, *flags):
 
 
 def named_in(text, names):
-    words = set(text.replace(",", " ").replace("/", " ").replace(":", " ").split())
-    return sorted(set(names) & words)
+    return sorted(set(names) & set(re.findall(r"[\w-]+", text)))
 
 
 def wait_partial(cluster):
