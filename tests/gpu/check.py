@@ -6,9 +6,10 @@
 Plain Python; nothing is changed on any GPU (asked of nvidia-smi before and after).  Where there is
 no GPU it says so and ends with status 0.  The same runs on a simulated machine, with what
 `kerf sim env DIR` exports and `--root DIR/root`; what takes real hardware is skipped there.
-Lines: ok, FAILED, skipped, figure; the last one counts them.  --out also writes the figures as JSON.
+Lines: ok, FAILED, skipped, figure; the last one counts them.  --out writes figures as JSON.
 """
 import argparse
+import importlib.util
 import json
 import pathlib
 import shutil
@@ -16,7 +17,8 @@ import subprocess
 import sys
 import tempfile
 
-from common import SETTINGS, Outcome, Place, find_kerf, has_nvidia_smi, nvidia_smi, open_nvml, timed_ms
+from common import (SETTINGS, Outcome, Place, find_kerf, has_nvidia_smi, nvidia_smi, open_nvml,
+                    timed_ms)
 import calls
 import node
 
@@ -27,7 +29,8 @@ def bus_id(text):
 
 def check_status_by_smi(out, status):
     """Everything that `kerf status` says of a GPU and nvidia-smi says as well."""
-    fields = "index,uuid,name,pci.bus_id,memory.total,mig.mode.current,mig.mode.pending,driver_version"
+    fields = ("index,uuid,name,pci.bus_id,memory.total,mig.mode.current,mig.mode.pending,"
+              "driver_version")
     rows = nvidia_smi(fields)
     if rows is None:
         return out.skip("status against nvidia-smi", "no nvidia-smi here")
@@ -127,10 +130,9 @@ def check_recording(out, status, nvml):
     label, recorded = find_recording(status["gpus"][0]["name"])
     if not recorded:
         return out.skip("recording", f"there is none of {status['gpus'][0]['name']}")
-    try:
-        from test_recordings import NOT_COMPARED, Player, without_live
-    except ImportError as error:
-        return out.skip("recording", str(error))
+    if not importlib.util.find_spec("pytest"):
+        return out.skip("recording", "the tests that know how to ask import pytest")
+    from test_sim_recordings import NOT_COMPARED, Player, without_live
     player, same, other = Player(nvml), 0, []
     for key, value in recorded["devices"][0].items():
         if key in NOT_COMPARED:
@@ -197,6 +199,8 @@ def check_plan(out, place, status):
 
 
 def measure_commands(out, place):
+    out.median("kerf --version", [timed_ms(lambda: subprocess.run([place.kerf, "--version"],
+               capture_output=True)) for _ in range(20)], "ms", "exec and exit")
     out.median("kerf status -o json", [timed_ms(place.status) for _ in range(20)], "ms",
                "exec, a whole reading of the driver, exit")
     out.median("kerf export", [timed_ms(lambda: place.run("export")) for _ in range(5)], "ms")

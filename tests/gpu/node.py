@@ -1,15 +1,15 @@
-"""The agent on the GPUs of this machine, under the stand-in kubelet, and a container of its making."""
+"""The agent on the GPUs of this machine, under the stand-in kubelet, and containers."""
 import json
 import os
 import pathlib
-import select
 import shutil
 import statistics
 import subprocess
+import threading
 import time
 import types
 
-STARTS, ALLOCATIONS = 20, 1000
+STARTS, ALLOCATIONS, IDLE_S = 20, 1000, 30
 GPU = "nvidia.com/gpu"
 HERE = pathlib.Path(__file__).resolve().parent
 
@@ -60,18 +60,36 @@ def measure_size(out, agent, when):
                    f"{agent.status_field('Threads')} threads" if field == "Rss" else "")
 
 
-def driver_share(out, agent):
-    """How much of the memory is the driver library's own."""
-    size = {"Rss": 0, "Anonymous": 0}
-    ours = False
+def measure_anonymous(out, agent):
+    """Where the memory of its own lies: the heap, what was mapped, the data of libraries."""
+    size, where = {}, ""
     for line in open(f"/proc/{agent.process.pid}/smaps"):
         words = line.split()
         if not words[0].endswith(":"):
-            ours = len(words) > 5 and "libnvidia-ml" in words[5]
-        elif ours and words[0][:-1] in size:
-            size[words[0][:-1]] += int(words[1])
-    out.figure("agent: Rss of which mapped from libnvidia-ml", size["Rss"] / 1024, "MiB",
-               f"{size['Anonymous'] / 1024:.1f} of it anonymous")
+            where = os.path.basename(words[5]) if len(words) > 5 else "mapped"
+        elif words[0] == "Anonymous:":
+            size[where] = size.get(where, 0) + int(words[1])
+    most = sorted(size.items(), key=lambda item: -item[1])[:5]
+    print("       anonymous KiB: " + ", ".join(f"{name} {kib}" for name, kib in most))
+
+
+def used(pid):
+    """Nanoseconds on a processor, and times it gave one up by itself, over all threads."""
+    ns = switches = 0
+    for task in pathlib.Path(f"/proc/{pid}/task").iterdir():
+        ns += int((task / "schedstat").read_text().split()[0])
+        status = (task / "status").read_text()
+        switches += int(status.split("\nvoluntary_ctxt_switches:")[1].split()[0])
+    return ns, switches
+
+
+def measure_idle(out, agent):
+    time.sleep(2)  # what follows a registration is over
+    ns, switches = used(agent.process.pid)
+    time.sleep(IDLE_S)
+    ns2, switches2 = used(agent.process.pid)
+    out.figure("agent: idle, share of a core", (ns2 - ns) / IDLE_S / 1e7, "%", f"{IDLE_S} s")
+    out.figure("agent: idle, wake-ups a minute", (switches2 - switches) * 60 / IDLE_S, "")
 
 
 # --- allocations -----------------------------------------------------------------------------
@@ -165,7 +183,7 @@ def script(root, libraries, probe, answer, environment, mounts):
                   f"mount --bind {host} .{path}"]
         lines += [f"mount -o remount,bind,ro .{path}"] if read_only else []
     words = " ".join(f"'{k}={v}'" for k, v in {**answer["envs"], **environment}.items())
-    return "\n".join(lines + [f'exec env -i {words} chroot . "$@"'])
+    return "\n".join(lines + [f'exec env -i {words} {shutil.which("chroot")} . "$@"'])
 
 
 class Container:
@@ -183,15 +201,14 @@ class Container:
 
 
 def read_until_ready(process, seconds=60):
-    """The probe's lines up to "ready"; fewer when it ended before."""
-    lines, end = [], time.monotonic() + seconds
-    while time.monotonic() < end and "ready" not in lines:
-        if not select.select([process.stdout], [], [], end - time.monotonic())[0]:
-            break
-        line = process.stdout.readline()
-        if not line:
-            break
+    """The probe's lines up to "ready"; fewer when it ended before, or was ended in its stead."""
+    timer, lines = threading.Timer(seconds, process.kill), []
+    timer.start()
+    for line in process.stdout:
         lines.append(line.strip())
+        if lines[-1] == "ready":
+            break
+    timer.cancel()
     return lines
 
 
@@ -225,7 +242,8 @@ def check_container(out, place, what, container, directory, uuid, look=None):
 
 
 def check_smi(out, container, uuid):
-    process = container.start("/usr/bin/nvidia-smi", "-L")
+    """By the container's own loader: a driver may come with programs that name another one."""
+    process = container.start(LOADER, "/usr/bin/nvidia-smi", "-L")
     text, error = process.communicate()
     out.check("nvidia-smi -L in the container lists the GPU", uuid in text, text + error)
 
@@ -274,7 +292,8 @@ def run(out, place, status):
         wait_until(lambda: kubelet.allocatable() == {GPU: n}, "the GPUs are offered")
         out.check(f"the kubelet has {n} {GPU}", True)
         measure_size(out, agent, "registered")
-        driver_share(out, agent)
+        measure_anonymous(out, agent)
+        measure_idle(out, agent)
         answer, uuid = allocate(kubelet, wait_until, "first")
         check_cdi(out, place, agent, answer, uuid)
         kubelet.delete("first")
