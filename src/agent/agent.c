@@ -2,7 +2,6 @@
 #include "agent/agent.h"
 
 #include <malloc.h>
-#include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -49,7 +48,7 @@ static void on_hup(uv_signal_t *handle, int signum)
 	(void)signum;
 	kf_log(KF_INFO, "agent", "SIGHUP: reading the configurations again");
 	kf_agent_load_configs(a);
-	a->retry_at_ms = 0;
+	memset(a->setback, 0, sizeof(a->setback));
 	kf_agent_read(a);
 }
 

@@ -56,6 +56,14 @@ struct kf_stamp {
 	int64_t s, ns;
 };
 
+/* A GPU whose last step did not succeed pauses; the others go on. */
+struct kf_setback {
+	unsigned failures; /* in a row; sets the pause.  0: none */
+	uint64_t retry_at_ms;
+	int is_wait; /* it is a matter of waiting: pending rather than failed */
+	struct kf_error err;
+};
+
 struct kf_agent_counts {
 	unsigned long allocated;	  /* containers answered */
 	unsigned long refused;		  /* Allocate refused, whatever the reason */
@@ -100,11 +108,8 @@ struct kf_agent {
 	unsigned clear_tries;
 	struct kf_job *job;
 	int dirty;
-	int job_wanted;	   /* read the driver again when the present job is over */
-	unsigned failures; /* in a row; sets the pause before the next try */
-	uint64_t retry_at_ms;
-	struct kf_error failure; /* why the last job with steps did not succeed */
-	int failure_is_wait;	 /* it is a matter of waiting: pending rather than failed */
+	int job_wanted; /* read the driver again when the present job is over */
+	struct kf_setback setback[KF_MAX_GPUS]; /* by the GPU's place in the node */
 
 	/* told */
 	enum kf_state state;
@@ -150,7 +155,7 @@ void kf_agent_ask_clear(struct kf_agent *a); /* has the kubelet let go of the wi
 void kf_agent_evict(struct kf_agent *a);     /* evict.c: ask for the pods in the way to be ended */
 
 /* reboot.c */
-void kf_agent_want_reboot(struct kf_agent *a, const char *why);
+void kf_agent_want_reboot(struct kf_agent *a, struct kf_setback *why);
 void kf_agent_reboot_if_told(struct kf_agent *a); /* once the Node says `rebooting` */
 
 /* allocate.c */

@@ -131,6 +131,23 @@ static void run_steps(struct kf_job *job)
 	}
 }
 
+/* Nothing is changed on any GPU, which the first step of each is told. */
+static void refuse_all(struct kf_job *job, const struct kf_error *err)
+{
+	uint32_t told = 0;
+	unsigned i;
+
+	for (i = 0; i < job->n_steps; i++) {
+		unsigned gpu = job->steps[i].gpu;
+
+		if (told >> gpu & 1)
+			continue;
+		told |= 1u << gpu;
+		job->outcome[i].answer = -1;
+		job->outcome[i].err = *err;
+	}
+}
+
 static void carry_out(struct kf_job *job)
 {
 	struct kf_error err = {0};
@@ -139,8 +156,7 @@ static void carry_out(struct kf_job *job)
 		return;
 	if (write_intent(job, &err) < 0) {
 		kf_prefix(&err, "nothing is changed, since the intent cannot be written");
-		job->outcome[0].answer = -1;
-		job->outcome[0].err = err;
+		refuse_all(job, &err);
 		return;
 	}
 	run_steps(job);

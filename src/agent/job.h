@@ -57,7 +57,7 @@ struct kf_job {
 	struct kf_error err;	    /* why not KF_DRIVER_OK */
 	struct kf_node *after;	    /* NULL when it could not be read */
 	struct kf_files *new_files; /* NULL: as before */
-	struct kf_caps caps;
+	struct kf_caps caps;	    /* in: those known before */
 	struct kf_outcome *outcome; /* one a step */
 	unsigned n_troubles;	    /* CDI file, device nodes, state: lived with */
 	struct kf_error trouble[4];

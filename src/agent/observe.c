@@ -94,6 +94,8 @@ void kf_agent_take_job(struct kf_agent *a, struct kf_job *job)
 		return;
 	}
 	changed = gpus_changed_state(a->node, job->after);
+	/* The plan speaks of GPUs by their place in the node that it was made for. */
+	a->plan = kf_plan_free(a->plan);
 	kf_node_free(a->node);
 	a->node = kf_take(job->after);
 	a->caps = job->caps;

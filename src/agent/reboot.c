@@ -9,11 +9,11 @@
 #include "agent/internal.h"
 #include "base/log.h"
 
-void kf_agent_want_reboot(struct kf_agent *a, const char *why)
+void kf_agent_want_reboot(struct kf_agent *a, struct kf_setback *why)
 {
 	if (a->rebooted) {
-		a->failure_is_wait = 0;
-		kf_prefix(&a->failure, "after a reboot as before");
+		why->is_wait = 0;
+		kf_prefix(&why->err, "after a reboot as before");
 		return;
 	}
 	if (!a->label_known) {
@@ -22,7 +22,7 @@ void kf_agent_want_reboot(struct kf_agent *a, const char *why)
 		       "remembers would come again and again");
 		return;
 	}
-	kf_agent_say(a, KF_STATE_REBOOTING, why);
+	kf_agent_say(a, KF_STATE_REBOOTING, why->err.msg);
 }
 
 static void on_reboot_exit(uv_process_t *process, int64_t status, int signal)

@@ -76,9 +76,7 @@ void kf_agent_choose(struct kf_agent *a, const char *config, enum kf_chosen_by b
 	}
 	snprintf(a->config, sizeof(a->config), "%s", config);
 	a->chosen_by = config[0] ? by : KF_BY_NOBODY;
-	a->failures = 0;
-	a->retry_at_ms = 0;
-	a->failure = (struct kf_error){0};
+	memset(a->setback, 0, sizeof(a->setback));
 	kf_target_free(a->target);
 	a->target = NULL;
 	if (config[0])
@@ -112,48 +110,52 @@ static void count_outcomes(struct kf_agent *a, const struct kf_job *job)
 	}
 }
 
+/* 1, 2, 4 ... 60 s: soon enough for a client that ends, gentle on a driver that refuses. */
+static void set_back(struct kf_setback *s, const struct kf_outcome *out)
+{
+	s->err = out->err;
+	s->is_wait = out->answer > 0;
+	s->retry_at_ms = kf_now_ms() + (s->failures < 6 ? 1000u << s->failures : 60000u);
+	s->failures++;
+}
+
 /*
- * What the job's steps came to: all done, or why not.  BUSY and PENDING are a matter of waiting,
- * STALE of planning again; only what the driver refuses outright is a failure.
+ * What the job's steps came to on each GPU: done, or why not.  BUSY and PENDING are a matter of
+ * waiting; only what the driver refuses outright is a failure.  STALE asks for a new plan at once,
+ * unless it is all that came of this one.
  */
 static void weigh_outcomes(struct kf_agent *a, const struct kf_job *job)
 {
+	uint32_t went_on = 0;
 	unsigned i;
 
-	if (job->n_steps == 0)
-		return;
-	a->counts.changes++;
-	a->failure = (struct kf_error){0};
-	a->failure_is_wait = 0;
+	a->counts.changes += job->n_steps > 0;
 	for (i = 0; i < job->n_steps; i++) {
-		int answer = job->outcome[i].answer;
+		const struct kf_outcome *out = &job->outcome[i];
+		unsigned gpu = job->steps[i].gpu;
 
-		if (answer == 0 || answer == KF_OUTCOME_SKIPPED || answer == KF_MIG_STALE)
+		if (out->answer == KF_OUTCOME_SKIPPED)
 			continue;
-		if (a->failure.code && (answer > 0 || !a->failure_is_wait))
-			continue;
-		a->failure = job->outcome[i].err;
-		a->failure_is_wait = answer > 0;
+		if (out->answer == 0) {
+			went_on |= 1u << gpu;
+			a->setback[gpu] = (struct kf_setback){0};
+		} else if (out->answer != KF_MIG_STALE || !(went_on >> gpu & 1)) {
+			set_back(&a->setback[gpu], out);
+		}
 	}
-	if (!a->failure.code) {
-		a->failures = 0;
-		a->retry_at_ms = 0;
-		return;
-	}
-	/* 1, 2, 4 ... 60 s: soon enough for a client that ends, gentle on a driver that refuses */
-	a->retry_at_ms = kf_now_ms() + (a->failures < 6 ? 1000u << a->failures : 60000u);
-	a->failures++;
 }
 
 static void reboot_for_mode(struct kf_agent *a, const struct kf_job *job)
 {
 	unsigned i;
 
-	for (i = 0; i < job->n_steps && a->set->with_reboot; i++)
-		if (job->outcome[i].answer == KF_MIG_PENDING) {
-			kf_agent_want_reboot(a, job->outcome[i].err.msg);
+	for (i = 0; i < job->n_steps && a->set->with_reboot; i++) {
+		if (job->outcome[i].answer != KF_MIG_PENDING)
+			continue;
+		kf_agent_want_reboot(a, &a->setback[job->steps[i].gpu]);
+		if (!a->rebooted)
 			return;
-		}
+	}
 }
 
 static void on_job_done(struct kf_job *job)
@@ -202,6 +204,7 @@ int kf_agent_start_job(struct kf_agent *a, const struct kf_step *steps, unsigned
 	job->driver = &a->driver;
 	job->before = a->node;
 	job->files = a->files;
+	job->caps = a->caps; /* stay where they cannot be read anew */
 	job->save = save;
 	snprintf(job->config, sizeof(job->config), "%s", a->config);
 	job->done = on_job_done;
@@ -304,14 +307,25 @@ static void say_waiting(struct kf_agent *a)
 	kf_agent_say(a, KF_STATE_PENDING, reason);
 }
 
-/* Steps to carry out now: the early ones alone, or all that are not blocked. */
-static unsigned select_steps(const struct kf_plan *plan, int early_only, struct kf_step *out)
+/*
+ * Steps to carry out now, to `out` if it is not NULL: the early ones alone, or all that are not
+ * blocked; none of GPUs that pause.
+ */
+static unsigned select_steps(const struct kf_agent *a, int early_only, struct kf_step *out)
 {
+	uint64_t now = kf_now_ms();
 	unsigned i, n = 0;
 
-	for (i = 0; i < plan->n; i++)
-		if (!plan->step[i].blocked && (!early_only || plan->step[i].early))
-			out[n++] = plan->step[i];
+	for (i = 0; i < a->plan->n; i++) {
+		const struct kf_step *step = &a->plan->step[i];
+
+		if (step->blocked || (early_only && !step->early) ||
+		    a->setback[step->gpu].retry_at_ms > now)
+			continue;
+		if (out)
+			out[n] = *step;
+		n++;
+	}
 	return n;
 }
 
@@ -322,27 +336,11 @@ static void act(struct kf_agent *a, int early_only)
 
 	if (!steps)
 		return;
-	n = select_steps(a->plan, early_only, steps);
+	n = select_steps(a, early_only, steps);
 	if (!early_only)
-		kf_withdraw_set(&a->withdrawals, KF_WITHDRAW_DESTROYING);
-	kf_agent_start_job(a, steps, n, 0);
-}
-
-static int has_steps(const struct kf_plan *plan, int early_only)
-{
-	unsigned i;
-
-	for (i = 0; i < plan->n; i++)
-		if (!plan->step[i].blocked && (!early_only || plan->step[i].early))
-			return 1;
-	return 0;
-}
-
-static void say_failure(struct kf_agent *a)
-{
-	if (a->state == KF_STATE_REBOOTING)
-		return;
-	kf_agent_say(a, a->failure_is_wait ? KF_STATE_PENDING : KF_STATE_FAILED, a->failure.msg);
+		kf_withdraw_begin(&a->withdrawals, a->node, steps, n);
+	if (kf_agent_start_job(a, steps, n, 0) < 0)
+		kf_withdraw_set(&a->withdrawals, KF_WITHDRAW_ASKED);
 }
 
 /* May slices be taken from the kubelet?  Not while it cannot tell us that it has let go of them. */
@@ -351,53 +349,92 @@ static int may_withdraw(const struct kf_agent *a)
 	return a->pods_known || !kubelet_is_there(a);
 }
 
-/* Tell the kubelet which devices go; those that no longer do are offered again. */
-static void withdraw(struct kf_agent *a)
+/* Tell the kubelet which devices go; those that no longer do are offered again.  0, or -1: the
+ * list is not whole. */
+static int withdraw(struct kf_agent *a)
 {
 	const struct kf_plan *plan = may_withdraw(a) ? a->plan : NULL;
+	int changed;
 
-	if (kf_withdraw_victims(&a->withdrawals, a->node, plan) != 0)
+	a->withdrawals.whole_gpus = a->set->mig_strategy == KF_MIG_NONE;
+	changed = kf_withdraw_victims(&a->withdrawals, a->node, plan);
+	if (changed != 0)
 		kf_agent_publish(a);
+	return changed < 0 ? -1 : 0;
 }
 
+/* A setback is over where the plan has nothing more to do on that GPU.  Answers the one to tell of:
+ * what the driver refuses before what is waited for; NULL: there is none. */
+static const struct kf_setback *review_setbacks(struct kf_agent *a)
+{
+	const struct kf_setback *worst = NULL;
+	uint32_t to_do = 0;
+	unsigned i;
+
+	for (i = 0; i < a->plan->n; i++)
+		to_do |= (uint32_t)!a->plan->step[i].blocked << a->plan->step[i].gpu;
+	for (i = 0; i < KF_MAX_GPUS; i++) {
+		struct kf_setback *s = &a->setback[i];
+
+		if (!(to_do >> i & 1))
+			*s = (struct kf_setback){0};
+		else if (s->failures && (!worst || s->is_wait < worst->is_wait))
+			worst = s;
+	}
+	return worst;
+}
+
+/* A setback is told until its GPU is through, also while it is tried again. */
 static void say_pending(struct kf_agent *a)
 {
-	if (a->plan->n_blocked)
+	const struct kf_setback *s = review_setbacks(a);
+
+	if (s && a->state != KF_STATE_REBOOTING)
+		kf_agent_say(a, s->is_wait ? KF_STATE_PENDING : KF_STATE_FAILED, s->err.msg);
+	else if (s)
+		return;
+	else if (a->plan->n_blocked)
 		say_waiting(a);
-	else if (has_steps(a->plan, 0) && !may_withdraw(a))
+	else if (!may_withdraw(a))
 		kf_agent_say(a, KF_STATE_PENDING,
 			     "the kubelet's PodResources does not answer, so that nothing can be "
 			     "withdrawn safely");
-	else if (a->failure.code)
-		say_failure(a); /* tried again now; until that is over the reason stands */
 	else
 		kf_agent_say(a, KF_STATE_PENDING, "");
+}
+
+/* How long until there may be something to do: a pause that ends, or whatever is waited for. */
+static uint64_t next_look(const struct kf_agent *a)
+{
+	uint64_t now = kf_now_ms(), ms = UINT64_MAX;
+	unsigned i;
+
+	if (a->plan->n_blocked || select_steps(a, 0, NULL))
+		return KF_WAIT_MS;
+	for (i = 0; i < KF_MAX_GPUS; i++)
+		if (a->setback[i].retry_at_ms > now && a->setback[i].retry_at_ms - now < ms)
+			ms = a->setback[i].retry_at_ms - now;
+	return ms == UINT64_MAX ? KF_WAIT_MS : ms;
 }
 
 /* The plan is there: do the first thing that can be done. */
 static void advance(struct kf_agent *a)
 {
-	uint64_t now = kf_now_ms();
+	int whole = withdraw(a) == 0;
 
-	withdraw(a);
 	if (a->plan->n_blocked && a->set->when_blocked == KF_BLOCKED_EVICT)
 		kf_agent_evict(a);
-	if (a->retry_at_ms > now && a->failure.code) {
-		say_failure(a);
-		look_again(a, a->retry_at_ms - now);
-		return;
-	}
 	say_pending(a);
-	if (has_steps(a->plan, 1)) {
+	if (select_steps(a, 1, NULL)) {
 		act(a, 1);
-	} else if (has_steps(a->plan, 0) && may_withdraw(a) &&
+	} else if (select_steps(a, 0, NULL) && whole && may_withdraw(a) &&
 		   kf_withdraw_all(&a->withdrawals, KF_WITHDRAW_CLEAR)) {
 		act(a, 0);
 	} else {
 		a->clear_tries = 0;
 		if (a->withdrawals.n)
 			kf_agent_ask_clear(a);
-		look_again(a, KF_WAIT_MS);
+		look_again(a, next_look(a));
 	}
 }
 
@@ -457,8 +494,7 @@ static void settled(struct kf_agent *a)
 	let_go(a);
 	if (say_silent_gpus(a))
 		return;
-	a->failures = 0;
-	a->failure = (struct kf_error){0};
+	memset(a->setback, 0, sizeof(a->setback));
 	uv_timer_stop(&a->wait);
 	kf_agent_say(a, KF_STATE_SUCCESS, "");
 	if (!is_saved(a))
@@ -523,9 +559,7 @@ static void pursue(struct kf_agent *a)
 
 void kf_agent_reconcile(struct kf_agent *a)
 {
-	if (a->job || a->stopping)
-		return;
-	if (!a->node)
+	if (a->job || a->stopping || a->driver_state == KF_DRIVER_UNKNOWN)
 		return;
 	if (a->config[0])
 		pursue(a);

@@ -41,24 +41,27 @@ static int want(struct kf_withdrawals *w, const char *id, int *changed)
 	return 0;
 }
 
-static int want_step(struct kf_withdrawals *w, const struct kf_gpu *gpu, const struct kf_step *step,
-		     int *changed)
+/* Call `each` with every device that the step takes away; its first negative answer ends it. */
+static int each_victim(struct kf_withdrawals *w, const struct kf_gpu *gpu,
+		       const struct kf_step *step,
+		       int (*each)(struct kf_withdrawals *w, const char *id, int *changed),
+		       int *changed)
 {
 	unsigned i, c;
 
-	if (step->kind == KF_STEP_MODE_ON || step->kind == KF_STEP_MODE_OFF)
-		return want(w, gpu->uuid, changed);
-	if (step->kind != KF_STEP_DESTROY && step->kind != KF_STEP_DESTROY_CI)
+	if (step->kind == KF_STEP_CREATE || step->kind == KF_STEP_CREATE_CI)
 		return 0;
+	if (step->kind == KF_STEP_MODE_ON || step->kind == KF_STEP_MODE_OFF)
+		return each(w, gpu->uuid, changed);
 	for (i = 0; i < gpu->n_instances; i++) {
 		const struct kf_instance *in = &gpu->instance[i];
 
 		for (c = 0; in->id == step->gi && c < in->n_ci; c++)
 			if (step->kind == KF_STEP_DESTROY || in->ci[c].id == step->ci)
-				if (want(w, in->ci[c].uuid, changed) < 0)
+				if (each(w, in->ci[c].uuid, changed) < 0)
 					return -1;
 	}
-	return 0;
+	return w->whole_gpus ? each(w, gpu->uuid, changed) : 0;
 }
 
 int kf_withdraw_victims(struct kf_withdrawals *w, const struct kf_node *node,
@@ -72,7 +75,8 @@ int kf_withdraw_victims(struct kf_withdrawals *w, const struct kf_node *node,
 	for (i = 0; plan && i < plan->n; i++) {
 		const struct kf_step *step = &plan->step[i];
 
-		if (!step->blocked && want_step(w, &node->gpu[step->gpu], step, &changed) < 0)
+		if (!step->blocked &&
+		    each_victim(w, &node->gpu[step->gpu], step, want, &changed) < 0)
 			return -1;
 	}
 	for (i = 0; i < w->n; i++)
@@ -116,4 +120,23 @@ void kf_withdraw_set(struct kf_withdrawals *w, enum kf_withdraw_state state)
 
 	for (i = 0; i < w->n; i++)
 		w->at[i].state = state;
+}
+
+static int begin(struct kf_withdrawals *w, const char *id, int *changed)
+{
+	struct kf_withdrawal *at = find(w, id);
+
+	(void)changed;
+	if (at)
+		at->state = KF_WITHDRAW_DESTROYING;
+	return 0;
+}
+
+void kf_withdraw_begin(struct kf_withdrawals *w, const struct kf_node *node,
+		       const struct kf_step *steps, unsigned n)
+{
+	unsigned i;
+
+	for (i = 0; i < n; i++)
+		each_victim(w, &node->gpu[steps[i].gpu], &steps[i], begin, NULL);
 }

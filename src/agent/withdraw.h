@@ -34,13 +34,15 @@ struct kf_withdrawals {
 	unsigned n;
 	struct kf_withdrawal *at;
 	size_t capacity;
+	int whole_gpus; /* strategy none: who is handed the GPU uses any slice of it */
 };
 
 void kf_withdraw_done(struct kf_withdrawals *w);
 
 /*
  * Make the list hold exactly the devices that the plan's steps (the blocked ones left out) destroy:
- * those of instances and compute instances destroyed, and the GPU itself where its mode changes.
+ * those of instances and compute instances destroyed, and the GPU itself where its mode changes or
+ * where `whole_gpus` says so.
  * New ones are ASKED, those there already keep their state, others are let go.
  *
  * 1 if the list changed (publish then), 0 if not, -1 without memory.
@@ -54,3 +56,6 @@ int kf_withdraw_cancel(struct kf_withdrawals *w, const char *id);
 /* All of them reached at least `state`?  1 or 0; an empty list has. */
 int kf_withdraw_all(const struct kf_withdrawals *w, enum kf_withdraw_state state);
 void kf_withdraw_set(struct kf_withdrawals *w, enum kf_withdraw_state state);
+/* What these steps destroy, of what is on the list, is DESTROYING from now on. */
+void kf_withdraw_begin(struct kf_withdrawals *w, const struct kf_node *node,
+		       const struct kf_step *steps, unsigned n);

@@ -97,6 +97,44 @@ static void a_mode_change_withdraws_the_whole_gpu(void **state)
 	kf_withdraw_done(&w);
 }
 
+static void only_what_the_steps_destroy_is_refused(void **state)
+{
+	kf_auto(kf_node_freep) struct kf_node *node = node_of_a100s(2);
+	struct kf_withdrawals w = {0};
+	struct kf_step step[2];
+	struct kf_plan plan = {.n = 2, .step = step};
+
+	(void)state;
+	node_add_seven(node, 0);
+	node_add_seven(node, 1);
+	step[0] = destroy_step(node, 0, 1);
+	step[1] = destroy_step(node, 1, 1);
+	kf_withdraw_victims(&w, node, &plan);
+	kf_withdraw_set(&w, KF_WITHDRAW_CLEAR);
+	kf_withdraw_begin(&w, node, &step[1], 1); /* GPU 0 pauses */
+	assert_int_equal(kf_withdraw_state(&w, "MIG-1-1"), KF_WITHDRAW_DESTROYING);
+	assert_int_equal(kf_withdraw_cancel(&w, "MIG-0-1"), 1);
+	kf_withdraw_done(&w);
+}
+
+static void a_gpu_that_is_handed_out_whole_goes_with_its_slices(void **state)
+{
+	kf_auto(kf_node_freep) struct kf_node *node = node_of_a100s(1);
+	struct kf_withdrawals w = {.whole_gpus = 1};
+	struct kf_step step;
+	struct kf_plan plan = {.n = 1, .step = &step};
+
+	(void)state;
+	node_add_seven(node, 0);
+	step = destroy_step(node, 0, 1);
+	kf_withdraw_victims(&w, node, &plan);
+	assert_int_equal(kf_withdraw_state(&w, "MIG-0-1"), KF_WITHDRAW_ASKED);
+	assert_int_equal(kf_withdraw_state(&w, "GPU-0"), KF_WITHDRAW_ASKED);
+	kf_withdraw_begin(&w, node, &step, 1);
+	assert_int_equal(kf_withdraw_cancel(&w, "GPU-0"), 0);
+	kf_withdraw_done(&w);
+}
+
 static void names_who_is_in_the_way_once_and_nobody_whose_name_is_alike(void **state)
 {
 	kf_auto(kf_node_freep) struct kf_node *node = node_of_a100s(1);
@@ -199,6 +237,8 @@ int main(void)
 		cmocka_unit_test(planning_again_keeps_how_far_a_withdrawal_has_come),
 		cmocka_unit_test(an_allocate_cancels_until_destruction_has_begun),
 		cmocka_unit_test(a_mode_change_withdraws_the_whole_gpu),
+		cmocka_unit_test(only_what_the_steps_destroy_is_refused),
+		cmocka_unit_test(a_gpu_that_is_handed_out_whole_goes_with_its_slices),
 		cmocka_unit_test(names_who_is_in_the_way_once_and_nobody_whose_name_is_alike),
 		cmocka_unit_test(slices_come_back_where_they_were),
 		cmocka_unit_test(slices_come_back_where_they_were_also_when_the_mode_is_gone),
