@@ -10,6 +10,7 @@
 
 #include "agent/internal.h"
 #include "base/log.h"
+#include "base/text.h"
 
 const char *kf_state_text(enum kf_state state)
 {
@@ -86,12 +87,17 @@ static void tell_event(struct kf_agent *a)
 		kf_log_fail(KF_WARN, "kube", &err, "the Event is dropped");
 }
 
-void kf_agent_say(struct kf_agent *a, enum kf_state state, const char *reason)
+void kf_agent_say(struct kf_agent *a, enum kf_state state, const char *why)
 {
+	char reason[sizeof(a->reason)];
+
+	/* a sentence may be cut, or quote a stranger; the API server takes UTF-8 only */
+	snprintf(reason, sizeof(reason), "%s", why);
+	kf_mend_utf8(reason);
 	if (a->state == state && !strcmp(a->reason, reason))
 		return;
 	a->state = state;
-	snprintf(a->reason, sizeof(a->reason), "%s", reason);
+	memcpy(a->reason, reason, sizeof(a->reason));
 	if (state != KF_STATE_NONE)
 		kf_log(state == KF_STATE_FAILED ? KF_ERROR : KF_INFO, "agent",
 		       "MIG configuration %s: %s%s%s", a->config, kf_state_text(state),

@@ -262,6 +262,19 @@ int kf_is_utf8(const char *s, size_t n)
 	return 1;
 }
 
+void kf_mend_utf8(char *s)
+{
+	while (*s) {
+		size_t n = (size_t)(follow((unsigned char)*s) + 1);
+
+		if (n > 0 && strnlen(s, n) == n && kf_is_utf8(s, n)) {
+			s += n;
+			continue;
+		}
+		*s++ = '?';
+	}
+}
+
 unsigned kf_distance(const char *a, const char *b)
 {
 	size_t na = strlen(a), nb = strlen(b), i, j;

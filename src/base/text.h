@@ -53,6 +53,8 @@ int kf_make_dirs(const char *path, unsigned mode, struct kf_error *err);
 
 /* Is `s` (of n bytes) valid UTF-8 without NUL? */
 int kf_is_utf8(const char *s, size_t n);
+/* Put '?' for every byte of `s` that is not: of a character cut in the middle, or a stranger's. */
+void kf_mend_utf8(char *s);
 
 /* Edit distance of two short names, for "did you mean". */
 unsigned kf_distance(const char *a, const char *b);
