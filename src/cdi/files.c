@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/utsname.h>
+#include <unistd.h>
 
 #include "base/alloc.h"
 #include "base/error.h"
@@ -267,23 +268,51 @@ static int search_libraries(struct search *s)
 	return 0;
 }
 
+static int is_elf(const char *root, const char *path)
+{
+	kf_auto_fd int fd = -1;
+	char full[PATH_MAX], head[4];
+
+	if ((size_t)snprintf(full, sizeof(full), "%s%s", root, path) >= sizeof(full))
+		return 0;
+	fd = open(full, O_RDONLY | O_CLOEXEC);
+	return fd >= 0 && read(fd, head, sizeof(head)) == sizeof(head) &&
+	       !memcmp(head, "\177ELF", sizeof(head));
+}
+
+/*
+ * The directory to take a program from, or NULL.  The driver's own goes before a script of its
+ * name: such a wrapper stands first on some hosts, and what it calls is not in the container.
+ */
+static const char *binary_dir(const struct search *s, const char *name)
+{
+	const char *script = NULL;
+	char path[128];
+	size_t d;
+
+	for (d = 0; d < COUNT(binary_dirs); d++) {
+		snprintf(path, sizeof(path), "%s/%s", binary_dirs[d], name);
+		if (!is_there(s->root, path, S_IFREG))
+			continue;
+		if (is_elf(s->root, path))
+			return binary_dirs[d];
+		if (!script)
+			script = binary_dirs[d];
+	}
+	return script;
+}
+
 static int search_binaries(struct search *s)
 {
-	size_t b, d;
+	size_t b;
 
-	for (b = 0; b < COUNT(binaries); b++)
-		for (d = 0; d < COUNT(binary_dirs); d++) {
-			char *from = kf_asprintf("%s/%s", binary_dirs[d], binaries[b]);
+	for (b = 0; b < COUNT(binaries); b++) {
+		const char *dir = binary_dir(s, binaries[b]);
 
-			if (from && !is_there(s->root, from, S_IFREG)) {
-				free(from);
-				continue;
-			}
-			if (!add(s->files, KF_FILE_PLAIN, from,
-				 kf_asprintf("/usr/bin/%s", binaries[b])))
-				return -1;
-			break;
-		}
+		if (dir && !add(s->files, KF_FILE_PLAIN, kf_asprintf("%s/%s", dir, binaries[b]),
+				kf_asprintf("/usr/bin/%s", binaries[b])))
+			return -1;
+	}
 	return 0;
 }
 

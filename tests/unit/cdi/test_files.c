@@ -113,6 +113,20 @@ static void finds_binaries_firmware_and_data(void **state)
 	assert_non_null(find(f, "/usr/share/glvnd/egl_vendor.d/10_nvidia.json"));
 }
 
+static void prefers_the_drivers_own_program_to_a_script_of_its_name(void **state)
+{
+	struct fixture *f = *state;
+
+	put_text(f, "/usr/bin/nvidia-smi", "#!/bin/sh\n");
+	put_text(f, "/usr/local/nvidia/bin/nvidia-smi", "\177ELF and so on");
+	put_text(f, "/usr/bin/nvidia-debugdump", "#!/bin/sh\n");
+	put_text(f, "/usr/local/nvidia/bin/nvidia-debugdump", "#!/bin/sh\n");
+	read_files(f);
+	assert_int_equal(f->files->n, 2);
+	assert_string_equal(find(f, "/usr/local/nvidia/bin/nvidia-smi")->to, "/usr/bin/nvidia-smi");
+	assert_non_null(find(f, "/usr/bin/nvidia-debugdump"));
+}
+
 static void refuses_a_version_that_is_a_path(void **state)
 {
 	struct fixture *f = *state;
@@ -178,6 +192,7 @@ int main(void)
 		WITH_ROOT(takes_a_library_from_the_first_directory_only),
 		WITH_ROOT(skips_links_that_lead_nowhere),
 		WITH_ROOT(finds_binaries_firmware_and_data),
+		WITH_ROOT(prefers_the_drivers_own_program_to_a_script_of_its_name),
 		WITH_ROOT(refuses_a_version_that_is_a_path),
 		WITH_ROOT(reads_again_only_for_another_driver),
 		WITH_ROOT(says_so_when_memory_runs_out),
