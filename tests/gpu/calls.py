@@ -14,15 +14,15 @@ from ctypes import byref, c_int, c_uint
 PROCESSES = 5
 
 
-def anonymous_kib():
-    for line in open("/proc/self/smaps_rollup"):
-        if line.startswith("Anonymous:"):
-            return int(line.split()[1])
+def memory_kib():
+    """[Rss, Anonymous] of this process."""
+    lines = [line.split() for line in open("/proc/self/smaps_rollup")]
+    return [int(words[1]) for words in lines if words[0] in ("Rss:", "Anonymous:")]
 
 
 def make_calls():
     import nvml as N
-    took, memory = {}, {"before": anonymous_kib()}
+    took, memory = {}, {"before": memory_kib()}
 
     def timed(name, *args):
         begin = time.perf_counter_ns()
@@ -34,14 +34,14 @@ def make_calls():
     nvml = N.Nvml("libnvidia-ml.so.1")
     took["dlopen"] = [(time.perf_counter_ns() - begin) / 1000]
     timed("Init_v2")
-    memory["nvmlInit_v2"] = anonymous_kib()
+    memory["nvmlInit_v2"] = memory_kib()
     text, number, second = N.c_char * 96, c_uint(), c_uint()
     timed("SystemGetDriverVersion", text(), c_uint(96))
     timed("SystemGetCudaDriverVersion_v2", byref(c_int()))
     timed("DeviceGetCount_v2", byref(number))
     gpu = N.c_void_p()
     timed("DeviceGetHandleByIndex_v2", c_uint(0), byref(gpu))
-    memory["the first handle"] = anonymous_kib()
+    memory["the first handle"] = memory_kib()
     timed("DeviceGetUUID", gpu, text(), c_uint(96))
     timed("DeviceGetPciInfo_v3", gpu, byref(N.Pci()))
     timed("DeviceGetName", gpu, text(), c_uint(96))
@@ -64,11 +64,11 @@ def make_calls():
     timed("DeviceGetComputeRunningProcesses_v3", gpu, byref(number), None)
     number.value = 0
     timed("DeviceGetGraphicsRunningProcesses_v3", gpu, byref(number), None)
-    memory["a whole reading"] = anonymous_kib()
+    memory["a whole reading"] = memory_kib()
     ctypes.CDLL(None).malloc_trim(0)
-    memory["malloc_trim"] = anonymous_kib()
+    memory["malloc_trim"] = memory_kib()
     timed("Shutdown")
-    memory["nvmlShutdown"] = anonymous_kib()
+    memory["nvmlShutdown"] = memory_kib()
     return {"took": took, "memory": memory}
 
 
@@ -76,8 +76,10 @@ def measure(out):
     runs = [json.loads(subprocess.run([sys.executable, __file__], capture_output=True, text=True,
                                       check=True).stdout) for _ in range(PROCESSES)]
     for when in list(runs[0]["memory"])[1:]:
-        out.median(f"driver: anonymous memory after {when}",
-                   [(r["memory"][when] - r["memory"]["before"]) / 1024 for r in runs], "MiB")
+        for i, what in enumerate(("Rss", "Anonymous")):
+            out.median(f"driver: {what} that a process has more after {when}",
+                       [(r["memory"][when][i] - r["memory"]["before"][i]) / 1024 for r in runs],
+                       "MiB")
     runs = [r["took"] for r in runs]
     once = {"dlopen", "Init_v2", "Shutdown"}
     out.median("driver: loading the library", [r["dlopen"][0] / 1000 for r in runs], "ms")

@@ -125,6 +125,14 @@ STATIC = """Name Brand Architecture CudaComputeCapability NumGpuCores MemoryBusW
     GpuInstanceProfiles Attributes_v2""".split()
 
 
+def differing(now, recorded):
+    """What of the two is not equal, each as (now, recorded)."""
+    if not isinstance(now, dict) or not isinstance(recorded, dict):
+        return now, recorded
+    return {k: (now.get(k), recorded.get(k)) for k in now | recorded
+            if now.get(k) != recorded.get(k)}
+
+
 def check_recording(out, status, nvml):
     """All that was recorded, asked again: static things must be equal, others are told."""
     label, recorded = find_recording(status["gpus"][0]["name"])
@@ -137,14 +145,14 @@ def check_recording(out, status, nvml):
     for key, value in recorded["devices"][0].items():
         if key in NOT_COMPARED:
             continue
-        now = without_live(key, player.ask(key))
-        equal = now == without_live(key, value)
+        now, value = without_live(key, player.ask(key)), without_live(key, value)
+        equal = now == value
         same += equal
         if key in STATIC:
             out.check(f"{key} as in the recording {label}", equal, f"{now} was {value}")
         elif not equal:
             other.append(key)
-            print(f"       {key} is not as recorded: {str(now)[:150]}; was {str(value)[:150]}")
+            print(f"       {key} is not as recorded: {differing(now, value)}")
     out.figure(f"queries answered as in the recording {label}", same, "",
                f"of {same + len(other)}; besides, {len(NOT_COMPARED)} excepted by name; "
                f"others: {', '.join(other) or 'none'}")

@@ -121,7 +121,7 @@ def check_cdi(out, place, agent, answer, uuid):
     missing = [p for p in nodes + hosts if not os.path.exists(p)]
     out.check(f"each of its {len(nodes)} device nodes and {len(hosts)} mounts (of "
               f"{len(set(hosts))} files) is there on the host", not missing, missing)
-    print("       files: " + " ".join(sorted({os.path.basename(p) for p in hosts})))
+    print("       files: " + " ".join(sorted(set(hosts))))
     print("       nodes: " + " ".join(nodes))
 
 
