@@ -96,17 +96,33 @@ static int fill(struct kf_agent *a, const char *const *ids, unsigned n, struct k
 	return kf_grant_fill(&opt, &view, ids, n, ret, err);
 }
 
-/* Held from now on, for a pod that is not known yet.  Without memory the next gathering has it. */
+static struct kf_hold *pod_hold(struct kf_holds *holds, const char *id)
+{
+	unsigned i;
+
+	for (i = 0; i < holds->n; i++)
+		if (holds->hold[i].by == KF_HOLD_POD && !strcmp(holds->hold[i].id, id))
+			return &holds->hold[i];
+	return NULL;
+}
+
+/*
+ * Held from now on, for a pod that is not known yet; one that had it before is gone.  Without
+ * memory the next gathering has it.
+ */
 static void note_holds(struct kf_agent *a, const char *resource, const char *const *ids, unsigned n)
 {
 	unsigned i;
 
 	for (i = 0; i < n; i++) {
-		struct kf_hold hold = {.by = KF_HOLD_POD};
+		struct kf_hold hold = {.by = KF_HOLD_POD}, *old = pod_hold(&a->holds, ids[i]);
 
 		snprintf(hold.id, sizeof(hold.id), "%s", ids[i]);
 		snprintf(hold.resource, sizeof(hold.resource), "%s", resource);
-		kf_holds_add(&a->holds, &hold);
+		if (old)
+			*old = hold;
+		else
+			kf_holds_add(&a->holds, &hold);
 	}
 }
 
