@@ -10,9 +10,22 @@
 
 #define OURS "nvidia.com/"
 
-static int ours(const char *resource)
+/* A GPU or a slice, be it under a name that we do not offer; NVIDIA's NICs and others are not. */
+static int ours(const char *resource, const char *id)
 {
-	return strncmp(resource, OURS, sizeof(OURS) - 1) == 0;
+	return strncmp(resource, OURS, sizeof(OURS) - 1) == 0 && strlen(id) < KF_UUID &&
+	       (!strncmp(id, "GPU-", 4) || !strncmp(id, "MIG-", 4));
+}
+
+/* What a replica of NVIDIA's plugin ("MIG-...::3") is a share of. */
+static void copy_device(char out[KF_UUID], const char *id)
+{
+	char *replica;
+
+	snprintf(out, KF_UUID, "%s", id);
+	replica = strstr(out, "::");
+	if (replica)
+		*replica = '\0';
 }
 
 int kf_pod_rows_take(struct kf_pod_rows *rows, const struct kf_podresources_row *from, unsigned n)
@@ -23,7 +36,7 @@ int kf_pod_rows_take(struct kf_pod_rows *rows, const struct kf_podresources_row 
 	for (i = 0; i < n; i++) {
 		struct kf_pod_row *row;
 
-		if (!ours(from[i].resource))
+		if (!ours(from[i].resource, from[i].id))
 			continue;
 		if (kf_grow(&rows->row, &rows->capacity, rows->n + 1, sizeof(*row)) < 0)
 			return -1;
@@ -85,7 +98,7 @@ static int hold_row(struct kf_holds *ret, const struct kf_checkpoint_row *row, s
 {
 	struct kf_hold hold = {.by = KF_HOLD_POD};
 
-	snprintf(hold.id, sizeof(hold.id), "%s", row->id);
+	copy_device(hold.id, row->id);
 	snprintf(hold.resource, sizeof(hold.resource), "%s", row->resource);
 	snprintf(hold.pod_uid, sizeof(hold.pod_uid), "%s", row->pod_uid);
 	snprintf(hold.container, sizeof(hold.container), "%s", row->container);
@@ -108,7 +121,7 @@ static int enter_written(struct kf_ledger *ledger, const struct kf_sources *from
 		const struct kf_checkpoint_row *row = &from->checkpoint->row[i];
 		const char *id = row->id;
 
-		if (!ours(row->resource) || kf_ledger_find(ledger, id))
+		if (!ours(row->resource, id) || kf_ledger_find(ledger, id))
 			continue;
 		*stale |= old;
 		if (old ? hold_row(ret, row, err) < 0
@@ -142,6 +155,8 @@ static enum verdict judge(struct kf_ledger *ledger, const struct kf_ledger_entry
 	const struct kf_pod_row *pod = listed(from->pods, e->id);
 	const struct kf_checkpoint_row *row = written(from->checkpoint, e->id);
 
+	if (from->overtaken && !e->seen)
+		return HELD;
 	if (pod)
 		kf_ledger_note(ledger, e->id, pod->pod_namespace, pod->pod,
 			       row ? row->pod_uid : NULL, pod->container);
@@ -158,7 +173,7 @@ static int hold_entry(struct kf_holds *ret, const struct kf_ledger_entry *e)
 {
 	struct kf_hold hold = {.by = KF_HOLD_POD};
 
-	snprintf(hold.id, sizeof(hold.id), "%s", e->id);
+	copy_device(hold.id, e->id);
 	snprintf(hold.resource, sizeof(hold.resource), "%s", e->resource);
 	snprintf(hold.pod_namespace, sizeof(hold.pod_namespace), "%s", e->pod_namespace);
 	snprintf(hold.pod_name, sizeof(hold.pod_name), "%s", e->pod_name);

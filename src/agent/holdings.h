@@ -42,6 +42,9 @@ struct kf_sources {
 	const struct kf_pod_rows *pods;		/* NULL: PodResources does not answer */
 	const struct kf_checkpoint *checkpoint; /* NULL: not readable */
 	int checkpoint_fresh;			/* written after the last pod ended */
+	/* An Allocate has come since `pods` were asked for: what they say of a device that nobody
+	 * has named yet may be of its holder before. */
+	int overtaken;
 	int64_t now_s;
 };
 

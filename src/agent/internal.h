@@ -89,7 +89,8 @@ struct kf_agent {
 	struct kf_ledger *ledger;
 	struct kf_holds holds;
 	struct kf_pod_rows pods;
-	int pods_known; /* PodResources answered the last time */
+	int pods_known;			/* PodResources answered the last time */
+	unsigned long allocated_before; /* counts.allocated when it was asked */
 	int gathering;
 	unsigned stale_tries;
 	int stale; /* an old checkpoint alone names a device; a new one is asked for */

@@ -153,6 +153,7 @@ static int update_holds(struct kf_agent *a)
 		kf_log_fail(KF_WARN, "kubelet", &err, "what is held stays held");
 	if (a->pods_known)
 		from.pods = &a->pods;
+	from.overtaken = a->counts.allocated != a->allocated_before;
 	kf_wall(&from.now_s, &us);
 	answer = kf_holdings_update(a->ledger, &from, &a->holds, &err);
 	if (answer < 0) {
@@ -225,6 +226,7 @@ void kf_agent_gather(struct kf_agent *a)
 	}
 	a->gathering = 1;
 	a->dirty = 0;
+	a->allocated_before = a->counts.allocated;
 	if (a->podresources && kf_podresources_list(a->podresources, on_list, a, &err) == 0)
 		return;
 	a->pods_known = 0;

@@ -251,6 +251,65 @@ static void an_init_container_of_another_plugins_is_held_before_the_ledger_has_i
 	end(ledger);
 }
 
+static void a_list_that_an_allocate_overtook_says_nothing_of_that_device(void **state)
+{
+	struct kf_ledger *ledger = open_ledger();
+	struct kf_pod_row row = pod_row("MIG-1");
+	struct kf_pod_rows pods = {.n = 1, .row = &row};
+	struct kf_checkpoint empty = {0};
+	struct kf_sources from = {
+		.pods = &pods, .checkpoint = &empty, .overtaken = 1, .now_s = 1000};
+	struct kf_holds holds = {0};
+
+	(void)state;
+	hold(ledger, "MIG-1", 1000); /* pod a is gone, another has it now */
+	assert_int_equal(kf_holdings_update(ledger, &from, &holds, NULL), 0);
+	assert_string_equal(kf_holds_find(&holds, "MIG-1")->pod_name, "");
+	from.overtaken = 0;
+	pods.n = 0; /* and the kubelet has not entered it yet */
+	assert_int_equal(kf_holdings_update(ledger, &from, &holds, NULL), 0);
+	assert_non_null(kf_holds_find(&holds, "MIG-1"));
+	kf_holds_done(&holds);
+	end(ledger);
+}
+
+static void a_replica_of_nvidias_plugin_holds_what_it_is_a_share_of(void **state)
+{
+	struct kf_ledger *ledger = open_ledger();
+	struct kf_pod_row row = pod_row("MIG-1::3");
+	struct kf_pod_rows pods = {.n = 1, .row = &row};
+	struct kf_checkpoint_row written = checkpoint_row("MIG-2::0");
+	struct kf_checkpoint checkpoint = {.n = 1, .row = &written};
+	struct kf_sources from = {.pods = &pods, .checkpoint = &checkpoint, .now_s = 1001};
+	struct kf_holds holds = {0};
+
+	(void)state;
+	assert_int_equal(kf_holdings_update(ledger, &from, &holds, NULL), KF_HOLDINGS_STALE);
+	assert_non_null(kf_holds_find(&holds, "MIG-1"));
+	assert_non_null(kf_holds_find(&holds, "MIG-2"));
+	kf_holds_done(&holds);
+	end(ledger);
+}
+
+static void what_nvidias_other_plugins_hand_out_is_not_ours(void **state)
+{
+	struct kf_ledger *ledger = open_ledger();
+	struct kf_checkpoint_row row = {.pod_uid = "u1",
+					.container = "main",
+					.resource = "nvidia.com/hostdev",
+					.id = "a nic, 0000:03:00.0"};
+	struct kf_checkpoint checkpoint = {.n = 1, .row = &row};
+	struct kf_sources from = {.checkpoint = &checkpoint, .now_s = 1001};
+	struct kf_holds holds = {0};
+
+	(void)state;
+	assert_int_equal(kf_holdings_update(ledger, &from, &holds, NULL), 0);
+	assert_int_equal(holds.n, 0);
+	assert_int_equal(kf_ledger_n(ledger), 0);
+	kf_holds_done(&holds);
+	end(ledger);
+}
+
 static void a_process_holds_the_slice_it_runs_on(void **state)
 {
 	struct kf_ledger *ledger = open_ledger();
@@ -306,6 +365,9 @@ int main(void)
 		cmocka_unit_test(what_is_held_stays_held_when_the_ledger_cannot_be_written),
 		cmocka_unit_test(
 			an_init_container_of_another_plugins_is_held_before_the_ledger_has_it),
+		cmocka_unit_test(a_list_that_an_allocate_overtook_says_nothing_of_that_device),
+		cmocka_unit_test(a_replica_of_nvidias_plugin_holds_what_it_is_a_share_of),
+		cmocka_unit_test(what_nvidias_other_plugins_hand_out_is_not_ours),
 		cmocka_unit_test(a_process_holds_the_slice_it_runs_on),
 		cmocka_unit_test(a_pod_with_a_whole_gpu_in_mig_mode_holds_all_its_slices),
 	};
