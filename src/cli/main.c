@@ -7,7 +7,7 @@
 
 /* kf_cmd_NAME, each in cmd-NAME.c (plan, apply, assert and export share one) */
 #define KF_COMMANDS(X)                                                                             \
-	X(agent) X(status) X(labels) X(demo) X(plan) X(apply) X(assert) X(export) X(sim)
+	X(agent) X(status) X(config) X(labels) X(demo) X(plan) X(apply) X(assert) X(export) X(sim)
 
 #define X(name) extern const struct kf_command kf_cmd_##name;
 KF_COMMANDS(X)

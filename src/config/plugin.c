@@ -1,8 +1,8 @@
 /*
- * NVIDIA's device plugin file, walked against the table of settings; see plugin.h.
+ * NVIDIA's device plugin file, walked against the table of keys; see plugin.h.
  *
- * A key is known by its path, "flags.plugin.deviceListStrategy".  It is a setting, or a part of
- * NVIDIA's schema that this version does not serve, or the way to one of them, or a mistake.
+ * A key is known by its path, "flags.plugin.deviceListStrategy".  The walk looks at every value's
+ * type and sets the settings; what has a structure of its own is read by sharing.c afterwards.
  */
 #include "config/plugin.h"
 
@@ -13,166 +13,222 @@
 #include "base/alloc.h"
 #include "base/error.h"
 #include "base/own.h"
+#include "config/findings.h"
+#include "config/keys.h"
 #include "config/settings.h"
+#include "config/sharing.h"
 #include "config/yaml.h"
 
 #define PATH_BYTES 200
 
-/* Keys of NVIDIA's schema that are taken note of only. */
-static const char *const not_served[] = {
-#define X(y, l, e, v) y,
-	KF_NOT_SERVED(X)
-#undef X
-};
-
-#define N_NOT_SERVED (sizeof(not_served) / sizeof(not_served[0]))
-
 struct reader {
 	const struct kf_yaml *y;
 	struct kf_settings *s;
+	struct kf_findings *out;
 	unsigned line[KF_N_SETTINGS]; /* where each was given */
-	struct kf_error *err;
 };
 
-/* Calls `see` for every path that has a meaning, until it answers other than 0. */
-static int each_path(int (*see)(void *with, const char *path, size_t n, int setting), void *with)
+static void find(struct reader *r, enum kf_finding_kind kind, const struct kf_yaml_node *node,
+		 const struct kf_error *err)
 {
-	unsigned i;
-	int r;
-
-	for (i = 0; i < KF_N_SETTINGS; i++) {
-		const char *p = kf_setting_at(i)->yaml;
-
-		for (; *p; p += strcspn(p, " "), p += *p == ' ') {
-			r = see(with, p, strcspn(p, " "), (int)i);
-			if (r)
-				return r;
-		}
-	}
-	for (i = 0; i < N_NOT_SERVED; i++) {
-		const char *p = not_served[i];
-
-		r = *p ? see(with, p, strlen(p), -1) : 0;
-		if (r)
-			return r;
-	}
-	return 0;
+	if (err->code == KF_E_NOMEM)
+		r->out->no_memory = 1;
+	else
+		kf_findings_add(r->out, kind, node->line, err);
 }
 
-enum meaning { UNKNOWN, SETTING, NOT_SERVED, ON_THE_WAY };
+/* --- values -------------------------------------------------------------------------------- */
 
-struct question {
-	const char *path;
-	enum meaning answer;
-	int setting;
-};
-
-static int compare(void *with, const char *path, size_t n, int setting)
+/* Does YAML make something else than a string of this?  NVIDIA's reader then refuses it. */
+static int is_no_text(const struct kf_yaml_node *node)
 {
-	struct question *q = with;
-	size_t len = strlen(q->path);
+	static const char *const words[] = {"true", "false", "yes", "no", "on", "off", NULL};
+	size_t i;
 
-	if (len == n && !memcmp(q->path, path, n)) {
-		q->answer = setting >= 0 ? SETTING : NOT_SERVED;
-		q->setting = setting;
-		return 1;
-	}
-	if (len < n && !memcmp(q->path, path, len) && path[len] == '.')
-		q->answer = ON_THE_WAY;
-	return 0;
-}
-
-/* The keys that may stand where a wrong one does, for a suggestion. */
-struct siblings {
-	const char *prefix; /* "flags.", or "" */
-	const char *wrong;
-	unsigned best_off;
-	char best[64];
-};
-
-static int suggest(void *with, const char *path, size_t n, int setting)
-{
-	struct siblings *s = with;
-	size_t skip = strlen(s->prefix), len;
-	char key[64];
-	unsigned off;
-
-	if (n <= skip || memcmp(path, s->prefix, skip) != 0)
+	if (node->quoted)
 		return 0;
-	len = strcspn(path + skip, ". ");
-	if (len >= sizeof(key))
-		return 0;
-	memcpy(key, path + skip, len);
-	key[len] = '\0';
-	off = kf_distance(s->wrong, key);
-	if (off < s->best_off) {
-		s->best_off = off;
-		memcpy(s->best, key, len + 1);
-	}
-	return 0;
+	for (i = 0; words[i]; i++)
+		if (!strcasecmp(node->text, words[i]))
+			return 1;
+	return strspn(node->text, "0123456789") > 0 &&
+	       node->text[strspn(node->text, "0123456789.")] == '\0';
 }
 
-static int refuse_key(struct reader *r, const struct kf_yaml_node *node, const char *prefix)
-{
-	struct siblings s = {.prefix = prefix,
-			     .wrong = node->key,
-			     .best_off = (unsigned)strlen(node->key) / 3 + 2};
-
-	each_path(suggest, &s);
-	return kf_yaml_fail(r->y, node, r->err,
-			    s.best[0] ? "unknown key; did you mean %s?" : "unknown key", s.best);
-}
-
-/* A list or one word, as words apart by commas. */
-static int value_text(struct reader *r, const struct kf_yaml_node *node, struct kf_text *out)
+static int check_text(struct reader *r, const struct kf_yaml_node *node, struct kf_error *err)
 {
 	const char *s;
 
-	if (node->kind != KF_YAML_LIST) {
-		if (kf_yaml_string(r->y, node, &s, r->err) < 0)
-			return -1;
-		kf_text_add(out, s);
-		return 0;
-	}
-	for (kf_yaml_each(one, node)) {
-		if (kf_yaml_string(r->y, one, &s, r->err) < 0)
-			return -1;
-		kf_text_addf(out, "%s%s", one == node->first ? "" : ",", s);
-	}
+	if (kf_yaml_string(r->y, node, &s, err) < 0)
+		return -1;
+	if (is_no_text(node))
+		return kf_yaml_fail(r->y, node, err, "wants text; put '%.60s' in quotes", s);
 	return 0;
 }
 
-static int read_value(struct reader *r, const struct kf_yaml_node *node, enum kf_setting_index i,
-		      struct kf_text *out)
+static int check_count(struct reader *r, const struct kf_yaml_node *node, const struct kf_key *key,
+		       struct kf_error *err)
+{
+	unsigned long least = strtoul(key->choices, NULL, 10);
+	unsigned long most = strtoul(strchr(key->choices, ' ') + 1, NULL, 10);
+	uint64_t n;
+
+	if (kf_yaml_uint(r->y, node, most, &n, err) < 0)
+		return -1;
+	if (n < least)
+		return kf_yaml_fail(r->y, node, err,
+				    "%llu is less than %lu; to sell devices whole, leave the entry "
+				    "out",
+				    (unsigned long long)n, least);
+	return 0;
+}
+
+/* Is `s` one of the words? */
+static int is_choice(const char *words, const char *s)
+{
+	size_t n = strlen(s);
+	const char *w;
+
+	for (w = words; *w; w += strcspn(w, " "), w += *w == ' ')
+		if (strcspn(w, " ") == n && !memcmp(w, s, n))
+			return 1;
+	return 0;
+}
+
+static int check_word(struct reader *r, const struct kf_yaml_node *node, const struct kf_key *key,
+		      struct kf_error *err)
+{
+	const char *s;
+
+	if (kf_yaml_string(r->y, node, &s, err) < 0)
+		return -1;
+	if (is_choice(key->choices, s) || (!*s && !strcmp(key->choices, "v1")))
+		return 0;
+	if (!strchr(key->choices, ' '))
+		return kf_yaml_fail(r->y, node, err, "'%.60s' is unknown; this reads %s", s,
+				    key->choices);
+	return kf_yaml_fail(r->y, node, err, "'%.60s' is none of: %s", s, key->choices);
+}
+
+static int check_words(struct reader *r, const struct kf_yaml_node *node, const struct kf_key *key,
+		       struct kf_error *err)
+{
+	if (node->kind != KF_YAML_LIST)
+		return check_word(r, node, key, err);
+	for (kf_yaml_each(word, node))
+		if (check_word(r, word, key, err) < 0)
+			return -1;
+	return 0;
+}
+
+/* Go's: numbers with units, "1m30s"; GFD has `infinite` as well, and takes a bare number for ns. */
+static int is_duration(const char *s)
+{
+	static const char *const units[] = {"ns", "us", "ms", "s", "m", "h", NULL};
+	size_t i;
+
+	if (!strcmp(s, "infinite") || (*s && s[strspn(s, "0123456789")] == '\0'))
+		return 1;
+	while (*s) {
+		size_t n = strspn(s, "0123456789.");
+
+		s += n;
+		for (i = 0; units[i] && strncmp(s, units[i], strlen(units[i])) != 0; i++)
+			;
+		if (n == 0 || !units[i])
+			return 0;
+		s += strlen(units[i]);
+	}
+	return 1;
+}
+
+static int check_duration(struct reader *r, const struct kf_yaml_node *node, struct kf_error *err)
+{
+	const char *s;
+
+	if (kf_yaml_string(r->y, node, &s, err) < 0)
+		return -1;
+	if (!*s || !is_duration(s))
+		return kf_yaml_fail(r->y, node, err, "'%.60s' is no duration: 60s, 1m30s, infinite",
+				    s);
+	return 0;
+}
+
+static int check_channels(struct reader *r, const struct kf_yaml_node *node, struct kf_error *err)
+{
+	if (kf_yaml_is(r->y, node, KF_YAML_LIST, err) < 0)
+		return -1;
+	if (node->n == 0 || (node->n == 1 && node->first->kind == KF_YAML_SCALAR &&
+			     !strcmp(node->first->text, "0")))
+		return 0;
+	return kf_yaml_fail(r->y, node, err, "wants [] or [0]: channel 0 is the only one");
+}
+
+static int check_value(struct reader *r, const struct kf_yaml_node *node, const struct kf_key *key,
+		       struct kf_error *err)
 {
 	int on;
 
-	if (!kf_setting_is_flag(i))
-		return value_text(r, node, out);
-	if (kf_yaml_bool(r->y, node, &on, r->err) < 0)
-		return -1;
-	kf_text_add(out, on ? "true" : "false");
+	switch (key->kind) {
+	case KF_KEY_TEXT:
+		return check_text(r, node, err);
+	case KF_KEY_FLAG:
+		return kf_yaml_bool(r->y, node, &on, err);
+	case KF_KEY_COUNT:
+		return check_count(r, node, key, err);
+	case KF_KEY_WORD:
+		return check_word(r, node, key, err);
+	case KF_KEY_WORDS:
+		return check_words(r, node, key, err);
+	case KF_KEY_DURATION:
+		return check_duration(r, node, err);
+	case KF_KEY_CHANNELS:
+		return check_channels(r, node, err);
+	case KF_KEY_DEVICES: /* sharing.c */
+	case KF_KEY_LIST:
+		return 0;
+	}
 	return 0;
 }
 
-static int read_setting(struct reader *r, const struct kf_yaml_node *node, enum kf_setting_index i)
+/* --- settings ------------------------------------------------------------------------------ */
+
+/* A checked value as the command line would have it: a list's words apart by commas. */
+static char *value_text(struct reader *r, const struct kf_yaml_node *node, const struct kf_key *key)
 {
 	struct kf_text text = {0};
+	struct kf_error ignored;
+	int on = 0;
+
+	if (key->kind == KF_KEY_FLAG) {
+		kf_yaml_bool(r->y, node, &on, &ignored);
+		kf_text_add(&text, on ? "true" : "false");
+	} else if (node->kind != KF_YAML_LIST) {
+		kf_text_add(&text, node->text);
+	} else {
+		kf_text_add(&text, "");
+		for (kf_yaml_each(one, node))
+			kf_text_addf(&text, "%s%s", one == node->first ? "" : ",", one->text);
+	}
+	return kf_text_take(&text);
+}
+
+static int read_setting(struct reader *r, const struct kf_yaml_node *node, const struct kf_key *key,
+			struct kf_error *err)
+{
+	unsigned i = (unsigned)key->setting;
 	kf_auto_mem char *value = NULL;
 
 	if (r->line[i])
-		return kf_yaml_fail(r->y, node, r->err, "given twice, first in line %u",
-				    r->line[i]);
+		return kf_yaml_fail(r->y, node, err, "given twice, first in line %u", r->line[i]);
 	r->line[i] = node->line;
-	if (read_value(r, node, i, &text) < 0) {
-		kf_text_done(&text);
-		return -1;
-	}
-	value = kf_text_take(&text);
+	value = value_text(r, node, key);
 	if (!value)
-		return kf_fail(r->err, KF_E_NOMEM, 0, "%s: no memory for its settings", r->y->file);
-	if (kf_settings_set(r->s, i, value, KF_FROM_FILE, r->err) < 0)
-		return kf_prefix(r->err, "%s:%u: %s", r->y->file, node->line, node->key);
+		return kf_fail(err, KF_E_NOMEM, 0, "no memory for the settings");
+	if (kf_settings_set(r->s, i, value, KF_FROM_FILE, err) < 0)
+		return err->code == KF_E_NOMEM
+			       ? -1
+			       : kf_prefix(err, "%s:%u: %s", r->y->file, node->line, node->key);
+	r->s->line[i] = node->line;
 	return 0;
 }
 
@@ -184,66 +240,162 @@ static int is_off(const struct kf_yaml_node *node)
 	return node->n == 0;
 }
 
-static int walk(struct reader *r, const struct kf_yaml_node *map, const char *prefix);
-
-static int read_key(struct reader *r, const struct kf_yaml_node *node, const char *prefix)
+static void note(struct reader *r, const struct kf_yaml_node *node, const char *path)
 {
-	char path[PATH_BYTES], below[PATH_BYTES + 1];
-	struct question q = {.path = path};
+	struct kf_error err = {0};
 
-	if ((size_t)snprintf(path, sizeof(path), "%s%s", prefix, node->key) >= sizeof(path))
-		return kf_yaml_fail(r->y, node, r->err, "unknown key");
-	each_path(compare, &q);
-	if (q.answer == UNKNOWN)
-		return refuse_key(r, node, prefix);
-	if (node->kind == KF_YAML_NULL)
+	if (is_off(node))
+		return;
+	kf_fail(&err, KF_E_INPUT, 0, "%s:%u: %s: not served by this version, passed over",
+		r->y->file, node->line, path);
+	find(r, KF_FINDING_NOTE, node, &err);
+}
+
+static void read_value(struct reader *r, const struct kf_yaml_node *node, const struct kf_key *key,
+		       const char *path)
+{
+	struct kf_error err = {0};
+
+	if (check_value(r, node, key, &err) < 0 ||
+	    (key->setting >= 0 && read_setting(r, node, key, &err) < 0))
+		find(r, KF_FINDING_ERROR, node, &err);
+	else if (key->traits & KF_KEY_NOTED)
+		note(r, node, path);
+}
+
+/* --- the walk ------------------------------------------------------------------------------ */
+
+static void walk(struct reader *r, const struct kf_yaml_node *map, const char *prefix);
+
+struct needs {
+	struct reader *r;
+	const struct kf_yaml_node *entry;
+	const char *prefix;
+};
+
+static int check_need(void *with, const struct kf_key *key)
+{
+	struct needs *n = with;
+	size_t skip = strlen(n->prefix);
+	const struct kf_yaml_node *value;
+	struct kf_error err = {0};
+	char name[64];
+
+	if (!(key->traits & KF_KEY_NEEDED) || key->n <= skip || key->n - skip >= sizeof(name) ||
+	    memcmp(key->path, n->prefix, skip) != 0)
 		return 0;
-	if (q.answer == SETTING)
-		return read_setting(r, node, (unsigned)q.setting);
-	if (q.answer == ON_THE_WAY) {
+	snprintf(name, sizeof(name), "%.*s", (int)(key->n - skip), key->path + skip);
+	value = kf_yaml_get(n->entry, name);
+	if (value && value->kind != KF_YAML_NULL)
+		return 0;
+	kf_yaml_fail(n->r->y, n->entry, &err, "%s is missing", name);
+	find(n->r, KF_FINDING_ERROR, n->entry, &err);
+	return 0;
+}
+
+static void walk_list(struct reader *r, const struct kf_yaml_node *list, const char *prefix)
+{
+	struct kf_error err = {0};
+
+	if (kf_yaml_is(r->y, list, KF_YAML_LIST, &err) < 0) {
+		find(r, KF_FINDING_ERROR, list, &err);
+		return;
+	}
+	for (kf_yaml_each(entry, list)) {
+		struct needs needs = {.r = r, .entry = entry, .prefix = prefix};
+
+		if (entry->kind == KF_YAML_MAP)
+			kf_key_each(check_need, &needs);
+		walk(r, entry, prefix);
+	}
+}
+
+static void tell_unknown(struct reader *r, const struct kf_yaml_node *node, const char *prefix)
+{
+	struct kf_error err = {0};
+	char meant[64];
+
+	kf_key_suggest(prefix, node->key, meant);
+	kf_yaml_fail(r->y, node, &err, "unknown key%s%s%s", meant[0] ? "; did you mean " : "",
+		     meant, meant[0] ? "?" : "");
+	find(r, KF_FINDING_UNKNOWN, node, &err);
+}
+
+static void walk_key(struct reader *r, const struct kf_yaml_node *node, const char *prefix)
+{
+	char path[PATH_BYTES], below[PATH_BYTES + 4];
+	struct kf_key key;
+
+	if ((size_t)snprintf(path, sizeof(path), "%s%s", prefix, node->key) >= sizeof(path)) {
+		tell_unknown(r, node, prefix);
+		return;
+	}
+	switch (kf_key_find(path, &key)) {
+	case KF_KEY_UNKNOWN:
+		tell_unknown(r, node, prefix);
+		return;
+	case KF_KEY_ON_THE_WAY:
 		snprintf(below, sizeof(below), "%s.", path);
-		return walk(r, node, below);
+		if (node->kind != KF_YAML_NULL)
+			walk(r, node, below);
+		return;
+	case KF_KEY_IS:
+		break;
 	}
-	if (!is_off(node) &&
-	    kf_settings_note(r->s, "%s:%u: %s: not served by this version, passed over", r->y->file,
-			     node->line, path) < 0)
-		return kf_fail(r->err, KF_E_NOMEM, 0, "%s: no memory for its settings", r->y->file);
-	return 0;
+	if (node->kind == KF_YAML_NULL)
+		return;
+	snprintf(below, sizeof(below), "%s[].", path);
+	if (key.kind == KF_KEY_LIST)
+		walk_list(r, node, below);
+	else
+		read_value(r, node, &key, path);
 }
 
-static int walk(struct reader *r, const struct kf_yaml_node *map, const char *prefix)
+static void walk(struct reader *r, const struct kf_yaml_node *map, const char *prefix)
 {
-	if (kf_yaml_is(r->y, map, KF_YAML_MAP, r->err) < 0)
-		return -1;
-	for (kf_yaml_each(node, map)) {
-		if (!*prefix && !strcmp(node->key, "version"))
-			continue;
-		if (read_key(r, node, prefix) < 0)
-			return -1;
+	struct kf_error err = {0};
+
+	if (kf_yaml_is(r->y, map, KF_YAML_MAP, &err) < 0) {
+		find(r, KF_FINDING_ERROR, map, &err);
+		return;
 	}
-	return 0;
+	for (kf_yaml_each(node, map))
+		walk_key(r, node, prefix);
 }
 
-/* An empty version counts as v1, as with NVIDIA's. */
-static int check_version(struct reader *r)
-{
-	const struct kf_yaml_node *version = kf_yaml_get(r->y->root, "version");
-	const char *v;
+/* --- the file ------------------------------------------------------------------------------ */
 
-	if (!version || version->kind == KF_YAML_NULL)
-		return 0;
-	if (kf_yaml_string(r->y, version, &v, r->err) < 0)
-		return -1;
-	if (*v && strcmp(v, "v1") != 0)
-		return kf_yaml_fail(r->y, version, r->err, "'%.60s' is unknown; this reads v1", v);
+static int no_memory(const struct kf_yaml *y, struct kf_error *err)
+{
+	return kf_fail(err, KF_E_NOMEM, 0, "%s: no memory for its settings", y->file);
+}
+
+static int check(const struct kf_yaml *y, struct kf_settings *s, struct kf_findings *out,
+		 struct kf_error *err)
+{
+	struct reader r = {.y = y, .s = s, .out = out};
+
+	walk(&r, y->root, "");
+	if (out->no_memory || kf_sharing_read(y, s, out) < 0)
+		return no_memory(y, err);
 	return 0;
 }
 
 static int from_tree(const struct kf_yaml *y, struct kf_settings *s, struct kf_error *err)
 {
-	struct reader r = {.y = y, .s = s, .err = err};
+	kf_auto(kf_findings_done) struct kf_findings found = {0};
+	const struct kf_finding *bad;
+	unsigned i;
 
-	return check_version(&r) < 0 ? -1 : walk(&r, y->root, "");
+	if (check(y, s, &found, err) < 0)
+		return -1;
+	bad = kf_findings_first(&found, KF_FINDING_ERROR);
+	if (bad)
+		return kf_fail(err, KF_E_INPUT, 0, "%s", bad->text);
+	for (i = 0; i < found.n; i++)
+		if (kf_settings_note(s, "%s", found.at[i].text) < 0)
+			return no_memory(y, err);
+	return 0;
 }
 
 int kf_plugin_config_load(const char *path, struct kf_settings *s, struct kf_error *err)
@@ -263,4 +415,14 @@ int kf_plugin_config_parse(const char *bytes, size_t n, const char *name, struct
 	if (kf_yaml_parse(bytes, n, name, &y, err) < 0)
 		return -1;
 	return from_tree(y, s, err);
+}
+
+int kf_plugin_config_check(const char *path, struct kf_settings *s, struct kf_findings *out,
+			   struct kf_error *err)
+{
+	kf_auto(kf_yaml_freep) struct kf_yaml *y = NULL;
+
+	if (kf_yaml_load(path, KF_YAML_BYTES, &y, err) < 0)
+		return -1;
+	return check(y, s, out, err);
 }

@@ -10,6 +10,7 @@
 #include "base/alloc.h"
 #include "base/error.h"
 #include "config/plugin.h"
+#include "model/share.h"
 
 enum kind { TEXT, FLAG, ONE, SET };
 
@@ -42,6 +43,11 @@ const struct kf_setting *kf_setting_at(enum kf_setting_index i)
 int kf_setting_is_flag(enum kf_setting_index i)
 {
 	return rows[i].kind == FLAG;
+}
+
+int kf_setting_is_set(enum kf_setting_index i)
+{
+	return rows[i].kind == SET;
 }
 
 /* The n-th word of a list with single spaces: its length, *ret its start; 0 past the end. */
@@ -191,6 +197,8 @@ struct kf_settings *kf_settings_free(struct kf_settings *s)
 	for (i = 0; i < N_ROWS; i++)
 		if (rows[i].kind == TEXT)
 			free(*(char **)((char *)s + rows[i].offset));
+	kf_sharing_free(s->sharing);
+	kf_sharing_free(s->mps);
 	free(s->notes);
 	free(s);
 	return NULL;
@@ -387,6 +395,41 @@ int kf_settings_parse(int argc, char **argv, struct kf_settings **ret, struct kf
 		return -1;
 	*ret = kf_take(s);
 	return 0;
+}
+
+/* The names of the bits that are set, apart by commas. */
+static void add_set(struct kf_text *out, const char *choices, unsigned bits)
+{
+	const char *w;
+	unsigned i, n_added = 0;
+	size_t n;
+
+	for (i = 0; (n = word(choices, i, &w)) > 0; i++)
+		if (bits & 1u << i)
+			kf_text_addf(out, "%s%.*s", n_added++ ? "," : "", (int)n, w);
+}
+
+void kf_setting_text(const struct kf_settings *s, enum kf_setting_index i, struct kf_text *out)
+{
+	const void *field = (const char *)s + rows[i].offset;
+	const char *w;
+	size_t n;
+
+	switch (rows[i].kind) {
+	case TEXT:
+		kf_text_add(out, *(char *const *)field);
+		return;
+	case FLAG:
+		kf_text_add(out, *(const int *)field ? "true" : "false");
+		return;
+	case ONE:
+		n = word(rows[i].public.choices, (unsigned)*(const int *)field, &w);
+		kf_text_addn(out, w, n);
+		return;
+	case SET:
+		add_set(out, rows[i].public.choices, *(const unsigned *)field);
+		return;
+	}
 }
 
 /* "none|single|mixed", TEXT, or "" for a flag that needs no value */

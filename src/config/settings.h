@@ -16,6 +16,7 @@
 #include "base/text.h"
 
 struct kf_error;
+struct kf_sharing;
 
 enum kf_mig_strategy { KF_MIG_NONE, KF_MIG_SINGLE, KF_MIG_MIXED };
 enum kf_device_list {
@@ -43,6 +44,17 @@ enum kf_when_blocked { KF_BLOCKED_WAIT, KF_BLOCKED_EVICT };
 	X(device_id_strategy, ONE, "uuid index", "flags.plugin.deviceIDStrategy",                  \
 	  "device-id-strategy", "DEVICE_ID_STRATEGY", "uuid",                                      \
 	  "the name under which a device is handed to the runtime")                                \
+	X(pass_device_specs, FLAG, "", "flags.plugin.passDeviceSpecs", "pass-device-specs",        \
+	  "PASS_DEVICE_SPECS", "false",                                                            \
+	  "with envvar and volume-mounts, device nodes are given as well")                         \
+	X(cdi_annotation_prefix, TEXT, "", "flags.plugin.cdiAnnotationPrefix",                     \
+	  "cdi-annotation-prefix", "CDI_ANNOTATION_PREFIX", "cdi.k8s.io/",                         \
+	  "of the keys of CDI annotations")                                                        \
+	X(shared_policy, ONE, "distributed packed must-differ",                                    \
+	  "flags.plugin.sharedDevicesAllocationPolicy", "shared-devices-allocation-policy",        \
+	  "SHARED_DEVICES_ALLOCATION_POLICY", "distributed",                                       \
+	  "several replicas in one container: of the least used GPU first, of the most used, or "  \
+	  "of different devices without fail (kerf's own)")                                        \
 	X(cdi, ONE, "auto cdi devices", "", "cdi", "KERF_CDI", "auto",                             \
 	  "CDI names, or device nodes and mounts; auto: CDI where the runtime has it")             \
 	X(single_alias, FLAG, "", "singleAlias flags.plugin.singleAlias", "single-alias",          \
@@ -77,12 +89,11 @@ enum kf_when_blocked { KF_BLOCKED_WAIT, KF_BLOCKED_EVICT };
 /*
  * What NVIDIA's plugin has besides and this version does not serve: read, and noted, so that a
  * manifest or file in use keeps working.  X(yaml, cli, env, takes a value); nvidia-stack.md 1.1.
+ * Keys of the file that are more than one value stand in keys.h.
  */
 #define KF_NOT_SERVED(X)                                                                           \
-	X("resources", "", "", 1)                                                                  \
-	X("sharing", "", "", 1)                                                                    \
-	X("imex", "imex-channel-ids", "IMEX_CHANNEL_IDS", 1)                                       \
-	X("imex", "imex-required", "IMEX_REQUIRED", 0)                                             \
+	X("", "imex-channel-ids", "IMEX_CHANNEL_IDS", 1)                                           \
+	X("", "imex-required", "IMEX_REQUIRED", 0)                                                 \
 	X("flags.mpsRoot", "mps-root", "MPS_ROOT", 1)                                              \
 	X("flags.nvidiaDevRoot", "nvidia-dev-root dev-root", "NVIDIA_DEV_ROOT", 1)                 \
 	X("flags.gdrcopyEnabled", "gdrcopy-enabled", "GDRCOPY_ENABLED", 0)                         \
@@ -91,15 +102,10 @@ enum kf_when_blocked { KF_BLOCKED_WAIT, KF_BLOCKED_EVICT };
 	X("flags.useNodeFeatureAPI", "use-node-feature-api", "USE_NODE_FEATURE_API", 0)            \
 	X("flags.deviceDiscoveryStrategy", "device-discovery-strategy",                            \
 	  "DEVICE_DISCOVERY_STRATEGY", 1)                                                          \
-	X("flags.gfd", "", "", 1)                                                                  \
-	X("flags.plugin.passDeviceSpecs", "pass-device-specs", "PASS_DEVICE_SPECS", 0)             \
-	X("flags.plugin.cdiAnnotationPrefix", "cdi-annotation-prefix", "CDI_ANNOTATION_PREFIX", 1) \
 	X("flags.plugin.nvidiaCTKPath", "nvidia-cdi-hook-path nvidia-ctk-path",                    \
 	  "NVIDIA_CDI_HOOK_PATH NVIDIA_CTK_PATH", 1)                                               \
 	X("flags.plugin.containerDriverRoot", "driver-root-ctr-path container-driver-root",        \
 	  "DRIVER_ROOT_CTR_PATH CONTAINER_DRIVER_ROOT", 1)                                         \
-	X("flags.plugin.sharedDevicesAllocationPolicy", "shared-devices-allocation-policy",        \
-	  "SHARED_DEVICES_ALLOCATION_POLICY", 1)                                                   \
 	X("", "cdi-feature-flags", "CDI_FEATURE_FLAGS", 1)                                         \
 	X("", "cdi-disable-hooks", "CDI_DISABLE_HOOKS", 1)
 
@@ -123,7 +129,10 @@ struct kf_settings {
 	KF_SETTINGS(X)
 #undef X
 	enum kf_from from[KF_N_SETTINGS]; /* of each, by KF_SET_field */
-	char *notes; /* a line for each thing asked for that this version does not serve */
+	unsigned line[KF_N_SETTINGS];	  /* in the file, of those that are from it */
+	struct kf_sharing *sharing; /* time-slicing and names, as the file has them; NULL: none */
+	struct kf_sharing *mps;	    /* read, not served; NULL: none */
+	char *notes; /* a line for each thing that was asked for and does not come as asked */
 };
 
 /*
@@ -156,5 +165,8 @@ struct kf_setting {
 	const char *field, *choices, *yaml, *cli, *env, *standard, *help;
 };
 const struct kf_setting *kf_setting_at(enum kf_setting_index i);
-/* Is it a FLAG?  1 or 0. */
+/* A value as the command line would have it: "true", "cdi-cri,envvar". */
+void kf_setting_text(const struct kf_settings *s, enum kf_setting_index i, struct kf_text *out);
+/* Is it a FLAG, a SET?  1 or 0. */
 int kf_setting_is_flag(enum kf_setting_index i);
+int kf_setting_is_set(enum kf_setting_index i);

@@ -7,8 +7,10 @@
 
 #include "base/error.h"
 #include "base/text.h"
+#include "config/keys.h"
 #include "config/plugin.h"
 #include "config/settings.h"
+#include "model/share.h"
 
 #define ARGV(...) ((char *[]){(char *)"agent", __VA_ARGS__, NULL})
 
@@ -178,8 +180,10 @@ static void reads_the_plugin_file_of_nvidia(void **state)
 	assert_int_equal(s->device_id_strategy, KF_ID_INDEX);
 	assert_string_equal(s->notes,
 			    "f:7: flags.mofedEnabled: not served by this version, passed over\n"
-			    "f:12: flags.gfd: not served by this version, passed over\n"
-			    "f:13: sharing: not served by this version, passed over\n");
+			    "f:12: flags.gfd.oneshot: not served by this version, passed over\n");
+	assert_int_equal(s->sharing->n, 1);
+	assert_string_equal(s->sharing->rule[0].name, "nvidia.com/gpu");
+	assert_int_equal(s->sharing->rule[0].replicas, 10);
 }
 
 /* A DaemonSet of NVIDIA's plugin, as it is. */
@@ -190,13 +194,12 @@ static void notes_what_nvidias_plugin_has_besides(void **state)
 
 	setenv("NVIDIA_CTK_PATH", "/usr/bin/nvidia-ctk", 1);
 	setenv("GDS_ENABLED", "false", 1);
-	if (parse(ARGV((char *)"--pass-device-specs", (char *)"--mps-root",
-		       (char *)"/run/nvidia/mps", (char *)"--mofed-enabled=false",
-		       (char *)"--cdi-feature-flags="),
+	if (parse(ARGV((char *)"--gdrcopy-enabled", (char *)"--mps-root", (char *)"/run/nvidia/mps",
+		       (char *)"--mofed-enabled=false", (char *)"--cdi-feature-flags="),
 		  &s, &err) < 0)
 		fail_msg("%s", err.msg);
 	assert_string_equal(s->notes,
-			    "--pass-device-specs: not served by this version, passed over\n"
+			    "--gdrcopy-enabled: not served by this version, passed over\n"
 			    "--mps-root: not served by this version, passed over\n"
 			    "environment: NVIDIA_CTK_PATH: not served by this version, passed "
 			    "over\n");
@@ -216,9 +219,12 @@ static void reads_the_article_to_the_letter(void **state)
 	if (kf_plugin_config_load(source("tests/config/article/time-slicing-2.yaml"), s, &err) < 0)
 		fail_msg("%s", err.msg);
 	assert_int_equal(s->mig_strategy, KF_MIG_NONE);
-	assert_non_null(strstr(s->notes, "time-slicing-2.yaml:2: sharing: not served"));
+	assert_int_equal(s->sharing->rule[0].replicas, 10);
+	assert_non_null(strstr(s->notes, "time-slicing-2.yaml:5: resources: nvidia.com/gpu has no "
+					 "replicas: 10 of each device are offered"));
 	if (kf_plugin_config_load(source("tests/config/article/time-slicing-1.yaml"), s, &err) < 0)
 		fail_msg("%s", err.msg);
+	assert_int_equal(s->sharing->n, 1);
 }
 
 static void shows_every_setting_in_its_documentation(void **state)
@@ -232,6 +238,10 @@ static void shows_every_setting_in_its_documentation(void **state)
 	if (!doc || !table.s || !strstr(doc, table.s))
 		fail_msg("docs/config.md does not show this table:\n%s", table.s);
 	assert_non_null(strstr(help.s, "  --mig-strategy none|single|mixed\n"));
+	kf_text_done(&table);
+	kf_keys_markdown(&table);
+	if (!doc || !table.s || !strstr(doc, table.s))
+		fail_msg("docs/config.md does not show this table:\n%s", table.s);
 }
 
 static void says_so_when_memory_runs_out(void **state)

@@ -1,0 +1,19 @@
+/*
+ * The parts of the device plugin's file that say how devices are shared and named: `sharing`,
+ * `resources` and `kerf.honour` (nvidia-stack.md 1.1).
+ *
+ * What NVIDIA's plugin reads and then drops (`rename`, `devices`, `resources`) counts only where
+ * kerf.honour lists it, since names and numbers would change under running clusters; elsewhere it
+ * is noted.
+ */
+#pragma once
+
+struct kf_findings;
+struct kf_settings;
+struct kf_yaml;
+
+/*
+ * Into s->sharing and s->mps; what is wrong or surprising goes to `out`.  Wrong types are passed
+ * over: plugin.c finds those.  0, or -1: no memory.
+ */
+int kf_sharing_read(const struct kf_yaml *y, struct kf_settings *s, struct kf_findings *out);
