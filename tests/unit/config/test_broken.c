@@ -120,7 +120,7 @@ static const struct broken plugin_files[] = {
 	{"flags:\n  plugin:\n    deviceListStrategy: [envvar, magic]\n", 3, "'magic' is none of"},
 	{"flags:\n  plugin:\n    deviceListStrategy: {}\n", 3, "wants a plain value, not a map"},
 	{"flags: yes\n", 1, "flags: wants a map"},
-	{"flags:\n  nvidiaDriverRoot: [a]\n  plugin: []\n", 3, "plugin: wants a map"},
+	{"flags:\n  nvidiaDriverRoot: /a\n  plugin: []\n", 3, "plugin: wants a map"},
 };
 
 static void check(const struct broken *b, int r, const struct kf_error *err)
