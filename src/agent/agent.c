@@ -131,6 +131,9 @@ static int start(struct kf_agent *a, struct kf_error *err)
 	init_handles(a);
 	if (open_state(a, err) < 0)
 		return -1;
+	/* What the ledger holds is known before anything is read or written. */
+	if (kf_holdings_update(a->ledger, &(struct kf_sources){0}, &a->holds, err) < 0)
+		return -1;
 	kf_agent_load_configs(a);
 	kf_runtime_read(kf_job_root(a->set), &a->runtime);
 	if (start_kubelet(a, err) < 0)

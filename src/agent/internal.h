@@ -33,6 +33,9 @@
 #define KF_POLL_MS 10000
 /* The same while a change waits for pods to end: what an operator takes for "at once". */
 #define KF_WAIT_MS 1000
+/* What has just stopped answering may be back at once: so many looks KF_WAIT_MS apart, then
+ * KF_POLL_MS. */
+#define KF_QUICK_LOOKS 9
 /* How long after an allocation the kubelet is asked for the pod's name. */
 #define KF_NAMES_MS 500
 /* An API server that is configured but silent: after so long the last good configuration is put
@@ -107,6 +110,9 @@ struct kf_agent {
 	struct kf_plan *plan; /* the latest; NULL when settled */
 	struct kf_withdrawals withdrawals;
 	unsigned clear_tries;
+	int asking_clear;	 /* an answer of GetAllocatableResources is on its way */
+	int withdrawn_meanwhile; /* and what it is asked about has changed since */
+	unsigned quick_looks;	 /* left, at what has just stopped answering */
 	struct kf_job *job;
 	int dirty;
 	int job_wanted; /* read the driver again when the present job is over */

@@ -35,7 +35,7 @@ static void log_driver(const struct kf_agent *a, const struct kf_job *job)
 		       job->after->n_gpus);
 	else
 		kf_log_fail(KF_WARN, "nvml", &job->err,
-			    "nothing is offered until it answers; looking again in 10 s");
+			    "nothing is offered until it answers; looking again");
 }
 
 static void log_gpus(const struct kf_agent *a)
@@ -81,6 +81,8 @@ void kf_agent_take_job(struct kf_agent *a, struct kf_job *job)
 	int changed;
 
 	log_driver(a, job);
+	if (job->driver_state != a->driver_state)
+		a->quick_looks = KF_QUICK_LOOKS;
 	a->driver_state = job->driver_state;
 	a->driver_err = job->err;
 	for (i = 0; i < job->n_troubles; i++)
@@ -99,8 +101,10 @@ void kf_agent_take_job(struct kf_agent *a, struct kf_job *job)
 	kf_node_free(a->node);
 	a->node = kf_take(job->after);
 	a->caps = job->caps;
-	if (changed)
-		log_gpus(a);
+	if (!changed)
+		return;
+	a->quick_looks = KF_QUICK_LOOKS;
+	log_gpus(a);
 }
 
 static void checkpoint_path(const struct kf_agent *a, char *out, size_t size)

@@ -233,11 +233,12 @@ static void on_allocatable(void *ud, const struct kf_podresources_row *row, unsi
 	struct kf_agent *a = ud;
 	unsigned i, still = 0;
 
+	a->asking_clear = 0;
 	if (a->stopping || a->withdrawals.n == 0)
 		return;
 	for (i = 0; i < n; i++)
 		still += kf_withdraw_state(&a->withdrawals, row[i].id) != KF_WITHDRAW_NONE;
-	if (err || still) {
+	if (err || still || a->withdrawn_meanwhile) {
 		if (err && a->clear_tries++ % 100 == 0)
 			kf_log_fail(KF_WARN, "kubelet", err,
 				    "nothing is destroyed until it says what it hands out");
@@ -263,15 +264,19 @@ void kf_agent_ask_clear(struct kf_agent *a)
 {
 	struct kf_error err = {0};
 
-	if (a->stopping || a->job || kf_withdraw_all(&a->withdrawals, KF_WITHDRAW_CLEAR))
+	if (a->stopping || a->job || a->asking_clear ||
+	    kf_withdraw_all(&a->withdrawals, KF_WITHDRAW_CLEAR))
 		return;
 	if (!kubelet_is_there(a)) {
 		kf_withdraw_set(&a->withdrawals, KF_WITHDRAW_CLEAR);
 		kf_agent_mark(a);
 		return;
 	}
-	if (!a->podresources ||
-	    kf_podresources_allocatable(a->podresources, on_allocatable, a, &err) < 0)
+	a->withdrawn_meanwhile = 0;
+	a->asking_clear =
+		a->podresources &&
+		kf_podresources_allocatable(a->podresources, on_allocatable, a, &err) == 0;
+	if (!a->asking_clear)
 		uv_timer_start(&a->clear, on_clear_timer, 1000, 0);
 }
 
@@ -358,8 +363,10 @@ static int withdraw(struct kf_agent *a)
 
 	a->withdrawals.whole_gpus = a->set->mig_strategy == KF_MIG_NONE;
 	changed = kf_withdraw_victims(&a->withdrawals, a->node, plan);
-	if (changed != 0)
+	if (changed != 0) {
+		a->withdrawn_meanwhile = 1;
 		kf_agent_publish(a);
+	}
 	return changed < 0 ? -1 : 0;
 }
 
@@ -557,6 +564,29 @@ static void pursue(struct kf_agent *a)
 	}
 }
 
+static int all_answer(const struct kf_agent *a)
+{
+	unsigned g;
+
+	if (a->driver_state != KF_DRIVER_OK)
+		return 0;
+	for (g = 0; g < a->node->n_gpus; g++)
+		if (a->node->gpu[g].state != KF_GPU_OK)
+			return 0;
+	return 1;
+}
+
+/* A hiccup of the driver shall not cost more than itself. */
+static void look_at_the_silent(struct kf_agent *a)
+{
+	if (all_answer(a)) {
+		a->quick_looks = 0;
+	} else if (a->quick_looks > 0) {
+		a->quick_looks--;
+		look_again(a, KF_WAIT_MS);
+	}
+}
+
 void kf_agent_reconcile(struct kf_agent *a)
 {
 	if (a->job || a->stopping || a->driver_state == KF_DRIVER_UNKNOWN)
@@ -565,6 +595,7 @@ void kf_agent_reconcile(struct kf_agent *a)
 		pursue(a);
 	else
 		leave_alone(a);
+	look_at_the_silent(a);
 	/* Holders and target count for what is offered; publishing what is there does nothing. */
 	kf_agent_publish(a);
 	if (a->dirty)

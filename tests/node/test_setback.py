@@ -42,3 +42,29 @@ def test_without_a_driver_the_node_is_told_what_is_waited_for(node):
     assert node.api.reason()
     node.machine.sim("load")
     node.wait_state("success", seconds=40)
+
+
+def test_a_hiccup_of_the_driver_costs_no_more_than_itself(node):
+    node.start(label="all-1g.5gb")
+    node.wait_allocatable({MIG_1G: 56})
+    node.machine.fault("nvmlDeviceGetMemoryInfo", "UNKNOWN", "--times", 1)
+    node.wait_allocatable({MIG_1G: 49})
+    assert node.kubelet.capacity() == {MIG_1G: 56}
+    node.wait_allocatable({MIG_1G: 56}, seconds=6)
+
+
+def test_a_held_slice_stays_in_the_cdi_file_when_its_gpu_is_lost_at_the_start(node):
+    node.start(label="all-1g.5gb")
+    node.kubelet.add("p", MIG_1G)
+    node.wait_phase("Running", "p")
+    mine = node.device("p")
+    gpu = node.machine.slices()[mine][0]
+    node.agent.kill()
+    node.machine.sim("lose", gpu)
+    node.agent.start()
+    wait_until(lambda: node.kubelet.allocatable() == {MIG_1G: 49}, "the other GPUs serve")
+    assert mine in node.agent.cdi_names()
+    # what else a silent GPU carries a new agent cannot know: those ids are not on its first list
+    node.kubelet.wrongs.clear()
+    node.machine.sim("lose", gpu, "--back")
+    node.wait_allocatable({MIG_1G: 56})
