@@ -372,7 +372,7 @@ wipe() { # paths outside the state directory are compiled into kubelet and conta
 	for p in /run/containerd/s/*; do # dead sockets of shims; those of another containerd are in use
 		if [ -S "$p" ] && ! grep -qF "$p" /proc/net/unix; then rm -f "$p"; fi
 	done
-	rmdir /var/log/containers /run/containerd/s /run/containerd 2>/dev/null || true
+	rmdir /var/log/containers /run/containerd/s /run/containerd/fifo /run/containerd 2>/dev/null || true
 	if [ -e "$state/made-kubelet-dir" ]; then rmdir /var/lib/kubelet 2>/dev/null || true; fi
 	rm -rf --one-file-system "$state"
 }
