@@ -434,8 +434,11 @@ class Node:
         new = [one for one in after if one not in before and one.startswith("MIG-")]
         gone = [one for one in before if one not in after and one.startswith("MIG-")]
         if new or gone:
-            # A UUID follows from the place: another instance may have it by now.
-            there = self.machine.slices()
+            # A UUID follows from the place: another instance may have it by now, of the same
+            # profile (its generation differs) or, if we look late, of another one.
+            profile = resource.partition("mig-")[2]
+            there = {one: where for one, where in self.machine.slices().items()
+                     if profile in ("", where[1].replace("+", "."))}
             self.seen.update({(resource, one): there.get(one) for one in new})
             for one in gone:
                 if one in there and there[one] == self.seen.get((resource, one)):
