@@ -251,12 +251,30 @@ static int fill_flags(const struct kf_grant_options *opt, struct kf_answer *ret,
 	return 0;
 }
 
+/*
+ * KERF_DEVICES: the UUIDs, for a container that wants to know what it was given.  By CDI it is told
+ * nothing else of it: NVIDIA_VISIBLE_DEVICES is "void" there, and CUDA sees what it may open.
+ */
+static int fill_devices(const struct granted *g, struct kf_answer *ret, struct kf_error *err)
+{
+	struct kf_text t = {0};
+	kf_auto_mem char *value = NULL;
+	unsigned i;
+
+	for (i = 0; i < g->n; i++)
+		kf_text_addf(&t, "%s%s", i ? "," : "", g->id[i]);
+	value = kf_text_take(&t);
+	if (!value || kf_answer_add_env(ret, "KERF_DEVICES", value) < 0)
+		return no_memory(err);
+	return 0;
+}
+
 static int fill(const struct kf_grant_options *opt, const struct kf_cdi_view *view,
 		const struct granted *g, struct kf_answer *ret, struct kf_error *err)
 {
 	unsigned ways = opt->ways, by_name = KF_GRANT_ENVVAR | KF_GRANT_VOLUME_MOUNTS;
 
-	if (fill_flags(opt, ret, err) < 0)
+	if (fill_flags(opt, ret, err) < 0 || fill_devices(g, ret, err) < 0)
 		return -1;
 	if (ways & KF_GRANT_CDI_ANNOTATIONS && fill_annotation(opt, g, ret, err) < 0)
 		return -1;

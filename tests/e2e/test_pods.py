@@ -38,7 +38,7 @@ def test_a_label_gives_56_pods_56_slices(cluster, agent, kerf, machine):
 def check_report(name, report, nodes):
     """One slice: its parent and its two capabilities, no other; the control nodes; the driver."""
     assert len(report.uuids) == 1, f"{name} has {report.uuids}"
-    assert report.named in ([], report.uuids), f"{name} has {report.uuids}, sees {report.env}"
+    assert report.named == report.uuids, f"{name} has {report.uuids}, sees {report.env}"
     gpu, caps = nodes[report.uuids[0]]
     assert (report.gpus, report.caps) == ([gpu], caps), f"{name}: {report.devices}"
     assert "/dev/nvidiactl" in report.devices and "/dev/nvidia-uvm" in report.devices

@@ -155,6 +155,7 @@ static void gives_a_device_once_however_often_it_is_named(void **state)
 	struct kf_answer a = {0};
 
 	grant(*state, &opt, ids, 3, &a);
+	assert_string_equal(kf_answer_env(&a, "KERF_DEVICES"), GPU_1);
 	assert_int_equal(a.n_cdi, 1);
 	assert_string_equal(a.cdi[0], "k8s.device-plugin.nvidia.com/gpu=" GPU_1);
 	kf_answer_done(&a);
