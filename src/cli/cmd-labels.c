@@ -10,23 +10,22 @@
 #include "base/clock.h"
 #include "base/error.h"
 #include "cli/local.h"
+#include "config/plugin.h"
 #include "labels/facts.h"
 #include "labels/file.h"
-
-#define MAX_SHARES 32
 
 struct options {
 	struct kf_local local;
 	int json, no_timestamp;
 	enum kf_label_sharing sharing;
-	unsigned n_shares;
-	struct kf_label_share share[MAX_SHARES];
+	struct kf_sharing *rules; /* of --replicas; else those of the file count */
 };
 
-enum { OPT_ROOT = 256, OPT_STRATEGY, OPT_SHARING, OPT_REPLICAS, OPT_NO_TIMESTAMP };
+enum { OPT_ROOT = 256, OPT_CONFIG, OPT_STRATEGY, OPT_SHARING, OPT_REPLICAS, OPT_NO_TIMESTAMP };
 
 static const struct option known[] = {
 	{"output", required_argument, NULL, 'o'},
+	{"config-file", required_argument, NULL, OPT_CONFIG},
 	{"root", required_argument, NULL, OPT_ROOT},
 	{"mig-strategy", required_argument, NULL, OPT_STRATEGY},
 	{"sharing", required_argument, NULL, OPT_SHARING},
@@ -70,32 +69,52 @@ static int take_sharing(struct options *o, const char *value)
 	return kf_cli_fail(&err, KF_EXIT_USAGE);
 }
 
+static int add_rule(struct options *o, const char *resource, unsigned replicas, int renamed)
+{
+	const char *domain = strchr(resource, '/') ? "" : "nvidia.com/";
+	struct kf_share_rule *rule = NULL;
+	struct kf_error err = {0};
+
+	if (!o->rules)
+		o->rules = kf_sharing_new();
+	if (o->rules)
+		rule = kf_sharing_add(o->rules);
+	if (!rule) {
+		kf_fail(&err, KF_E_NOMEM, 0, "no memory for --replicas");
+		return kf_cli_fail(&err, KF_EXIT_FAILED);
+	}
+	snprintf(rule->resource, sizeof(rule->resource), "%s%s", domain, resource);
+	snprintf(rule->name, sizeof(rule->name), "%s%s%s", domain, resource,
+		 renamed ? ".shared" : "");
+	rule->replicas = replicas;
+	return KF_EXIT_OK;
+}
+
 /* RESOURCE=N or RESOURCE=N:renamed */
 static int take_replicas(struct options *o, const char *value)
 {
-	struct kf_label_share *share = &o->share[o->n_shares];
 	struct kf_error err = {0};
-	char resource[48], number[16], word[16] = "";
+	char resource[45], number[16], word[16] = "";
 	uint64_t n = 0;
-	int got = sscanf(value, "%47[^=]=%15[0-9]:%15s", resource, number, word);
+	int got = sscanf(value, "%44[^=]=%15[0-9]:%15s", resource, number, word);
 
-	if (got < 2 || kf_parse_uint(number, 1000000, &n) < 0 || n < 2 ||
-	    (word[0] && strcmp(word, "renamed") != 0)) {
-		kf_fail(&err, KF_E_INPUT, 0,
-			"--replicas %s: RESOURCE=N, N at least 2, or RESOURCE=N:renamed is "
-			"expected",
-			value);
+	if (got >= 2 && kf_parse_uint(number, KF_SHARE_REPLICAS, &n) == 0 && n >= 2 &&
+	    (!word[0] || !strcmp(word, "renamed")))
+		return add_rule(o, resource, (unsigned)n, word[0] != '\0');
+	kf_fail(&err, KF_E_INPUT, 0,
+		"--replicas %s: RESOURCE=N, N from 2 to %d, or RESOURCE=N:renamed is expected",
+		value, KF_SHARE_REPLICAS);
+	return kf_cli_fail(&err, KF_EXIT_USAGE);
+}
+
+/* As the agent takes it: its time-slicing is served, its MPS is not. */
+static int take_config(struct options *o, const char *path)
+{
+	struct kf_error err = {0};
+
+	if (kf_plugin_config_load(path, o->local.set, &err) < 0)
 		return kf_cli_fail(&err, KF_EXIT_USAGE);
-	}
-	if (o->n_shares == MAX_SHARES) {
-		kf_fail(&err, KF_E_INPUT, 0, "--replicas is given more than %d times", MAX_SHARES);
-		return kf_cli_fail(&err, KF_EXIT_USAGE);
-	}
-	snprintf(share->resource, sizeof(share->resource), "%s%s",
-		 strchr(resource, '/') ? "" : "nvidia.com/", resource);
-	share->replicas = (unsigned)n;
-	share->renamed = word[0] != '\0';
-	o->n_shares++;
+	fputs(o->local.set->notes, stderr); /* a line each, or "" */
 	return KF_EXIT_OK;
 }
 
@@ -104,6 +123,8 @@ static int take_option(struct options *o, int c)
 	switch (c) {
 	case 'o':
 		return take_output(o, optarg);
+	case OPT_CONFIG:
+		return take_config(o, optarg);
 	case OPT_ROOT:
 		return set(o, KF_SET_root, optarg);
 	case OPT_STRATEGY:
@@ -135,8 +156,6 @@ static int take_arguments(struct options *o, int argc, char **argv)
 			argv[optind], argv[0]);
 		return kf_cli_fail(&err, KF_EXIT_USAGE);
 	}
-	if (status == KF_EXIT_OK && o->n_shares && o->sharing == KF_SHARING_NONE)
-		o->sharing = KF_SHARING_TIME_SLICING;
 	return status;
 }
 
@@ -167,8 +186,7 @@ static int show(struct options *o)
 	struct kf_label_choices choices = {
 		.strategy = (enum kf_mig_strategy)o->local.set->mig_strategy,
 		.sharing = o->sharing,
-		.n_shares = o->n_shares,
-		.share = o->share,
+		.rules = o->rules ? o->rules : o->local.set->sharing,
 	};
 	struct kf_label_facts facts;
 	struct kf_labels labels = {0};
@@ -194,12 +212,14 @@ static int run(int argc, char **argv)
 
 	if (!o)
 		return KF_EXIT_FAILED;
+	o->sharing = KF_SHARING_TIME_SLICING;
 	status = take_arguments(o, argc, argv);
 	if (status == KF_EXIT_OK)
 		status = kf_local_read(&o->local);
 	if (status == KF_EXIT_OK)
 		status = show(o);
 	kf_local_done(&o->local);
+	kf_sharing_free(o->rules);
 	free(o);
 	return status;
 }
@@ -221,7 +241,7 @@ const struct kf_command kf_cmd_labels = {
 		"nvidia.com/gpu,\n"
 		"                         nvidia.com/mig-1g.5gb, ...; `:renamed` if offered as "
 		"R.shared\n"
-		"      --sharing S        how: time-slicing (the default with --replicas) or mps\n"
+		"      --sharing S        how: time-slicing (the default), mps, or none\n"
 		"      --no-timestamp     without nvidia.com/gfd.timestamp\n",
 	.run = run,
 };

@@ -11,6 +11,7 @@
 #include "base/own.h"
 #include "config/settings.h"
 #include "model/node.h"
+#include "model/share.h"
 
 struct kf_error;
 struct kf_label_facts;
@@ -34,21 +35,18 @@ void kf_labels_set(struct kf_labels *l, const char *key, const char *value);
 /* The value, or NULL. */
 const char *kf_labels_get(const struct kf_labels *l, const char *key);
 
-/* --- what a resource is shared as ----------------------------------------------------------- */
-
-struct kf_label_share {
-	char resource[64]; /* as it is called unshared: "nvidia.com/gpu", "nvidia.com/mig-1g.5gb" */
-	unsigned replicas; /* 0 and 1: not shared */
-	int renamed;	   /* offered as NAME.shared; the product then has no -SHARED */
-};
+/* --- from the node ------------------------------------------------------------------------- */
 
 enum kf_label_sharing { KF_SHARING_NONE, KF_SHARING_TIME_SLICING, KF_SHARING_MPS };
 
 struct kf_label_choices {
 	enum kf_mig_strategy strategy;
-	enum kf_label_sharing sharing;
-	unsigned n_shares;
-	const struct kf_label_share *share; /* a resource that is not among them is not shared */
+	enum kf_label_sharing sharing; /* how the rules share; with KF_SHARING_NONE they do not */
+	/*
+	 * May be NULL.  The first rule of a resource counts, for all its devices: there is one
+	 * label for them, and NVIDIA's program knows no `devices` either.
+	 */
+	const struct kf_sharing *rules;
 	int64_t timestamp; /* seconds since 1970 at which the program started; 0: no such label */
 };
 

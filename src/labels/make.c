@@ -174,14 +174,23 @@ static void put_capabilities(struct make *m)
 
 /* --- a resource ------------------------------------------------------------------------------- */
 
-static const struct kf_label_share *share_of(const struct make *m, const char *resource)
+static const struct kf_share_rule *share_of(const struct make *m, const char *resource)
 {
+	const struct kf_sharing *rules = m->choices->rules;
 	unsigned i;
 
-	for (i = 0; i < m->choices->n_shares; i++)
-		if (!strcmp(m->choices->share[i].resource, resource))
-			return m->choices->share[i].replicas > 1 ? &m->choices->share[i] : NULL;
+	if (!rules || m->choices->sharing == KF_SHARING_NONE)
+		return NULL;
+	for (i = 0; i < rules->n; i++)
+		if (!strcmp(rules->rule[i].resource, resource))
+			return rules->rule[i].replicas > 1 ? &rules->rule[i] : NULL;
 	return NULL;
+}
+
+/* Offered under another name, so that the product need not say it. */
+static int renamed(const struct kf_share_rule *share)
+{
+	return share->name[0] && strcmp(share->name, share->resource) != 0;
 }
 
 static void put_product(struct make *m, const char *resource, const char *model,
@@ -197,12 +206,12 @@ static void put_product(struct make *m, const char *resource, const char *model,
 }
 
 /* What a GPU and a MIG device have in common; `share` is NULL where it is not shared. */
-static void put_base(struct make *m, const char *resource, const struct kf_label_share *share,
+static void put_base(struct make *m, const char *resource, const struct kf_share_rule *share,
 		     unsigned count, const char *model, const char *profile)
 {
 	static const char *const sharing[] = {"none", "time-slicing", "mps"};
 
-	put_product(m, resource, model, profile, share && !share->renamed);
+	put_product(m, resource, model, profile, share && !renamed(share));
 	put(m, resource, ".count", "%u", count);
 	put(m, resource, ".replicas", "%u", share ? share->replicas : 1);
 	put(m, resource, ".sharing-strategy", "%s", sharing[share ? m->choices->sharing : 0]);

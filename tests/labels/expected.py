@@ -98,7 +98,8 @@ class Table:
                             "cuda.runtime.major": major, "cuda.runtime.minor": minor})
 
     def machine(self):
-        text = (self.root / "sys/class/dmi/id/product_name").read_text().strip()
+        name = self.root / "sys/class/dmi/id/product_name"
+        text = name.read_text().strip() if name.exists() else "unknown"
         classes = {g.pci_class for g in self.gpus}
         mode = {"0x030000": "graphics", "0x030200": "compute"}
         cliques = {g.clique() for g in self.gpus} - {None}

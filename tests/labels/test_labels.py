@@ -123,11 +123,33 @@ def test_labels_go_with_the_hardware(machine):
     assert labels["nvidia.com/mig-1g.5gb.count"] == "49"
 
 
+CONFIG = """\
+version: v1
+flags: {migStrategy: mixed}
+sharing:
+  timeSlicing:
+    renameByDefault: true
+    resources: [{name: nvidia.com/mig-1g.5gb, replicas: 3}]
+"""
+
+
+def test_a_configuration_file_says_strategy_and_replicas(machine):
+    made = machine("p4d.24xlarge", "equal")
+    file = made.folder / "config.yaml"
+    file.write_text(CONFIG)
+    labels = json.loads(made.labels("-o", "json", "--config-file", file))
+    assert labels["nvidia.com/mig.strategy"] == "mixed"
+    assert labels["nvidia.com/mig-1g.5gb.replicas"] == "3"
+    assert labels["nvidia.com/mig-1g.5gb.sharing-strategy"] == "time-slicing"
+    assert labels["nvidia.com/mig-1g.5gb.product"] == "NVIDIA-A100-SXM4-40GB-MIG-1g.5gb"
+
+
 @pytest.mark.parametrize("args,says", [
     (["-o", "yaml"], "json or nfd"),
     (["--mig-strategy", "double"], "double"),
     (["--replicas", "gpu"], "RESOURCE=N"),
-    (["--replicas", "gpu=1"], "at least 2"),
+    (["--replicas", "gpu=1"], "from 2"),
+    (["--config-file", "/no/such/file"], "/no/such/file"),
     (["--replicas", "gpu=2:other"], "renamed"),
     (["--sharing", "equal"], "time-slicing"),
     (["more"], "'more'"),

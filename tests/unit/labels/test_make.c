@@ -262,19 +262,24 @@ static void lets_the_first_model_win(void **state)
 
 static void shares_under_the_strategy_that_is_chosen(void **state)
 {
-	static const struct kf_label_share share = {"nvidia.com/gpu", 10, 0};
+	static struct kf_share_rule rule = {
+		.resource = "nvidia.com/gpu", .name = "nvidia.com/gpu", .replicas = 10};
+	static const struct kf_sharing rules = {.n = 1, .rule = &rule};
 	struct bench *b = *state;
 
 	add_gpu(b, A100);
 	b->choices.sharing = KF_SHARING_TIME_SLICING;
-	b->choices.n_shares = 1;
-	b->choices.share = &share;
+	b->choices.rules = &rules;
 	make(b);
 	expect(b, "gpu.product", "NVIDIA-A100-SXM4-40GB-SHARED");
 	expect(b, "gpu.replicas", "10");
 	expect(b, "gpu.sharing-strategy", "time-slicing");
 	expect(b, "gpu.count", "1");
 	expect(b, "mps.capable", "false");
+	b->choices.sharing = KF_SHARING_NONE;
+	make(b);
+	expect(b, "gpu.replicas", "1");
+	expect(b, "gpu.sharing-strategy", "none");
 	b->choices.sharing = KF_SHARING_MPS;
 	make(b);
 	expect(b, "gpu.sharing-strategy", "mps");
@@ -286,13 +291,14 @@ static void shares_under_the_strategy_that_is_chosen(void **state)
 
 static void does_not_say_shared_of_what_is_renamed(void **state)
 {
-	static const struct kf_label_share share = {"nvidia.com/gpu", 4, 1};
+	static struct kf_share_rule rule = {
+		.resource = "nvidia.com/gpu", .name = "nvidia.com/gpu.shared", .replicas = 4};
+	static const struct kf_sharing rules = {.n = 1, .rule = &rule};
 	struct bench *b = *state;
 
 	add_gpu(b, A100);
 	b->choices.sharing = KF_SHARING_TIME_SLICING;
-	b->choices.n_shares = 1;
-	b->choices.share = &share;
+	b->choices.rules = &rules;
 	make(b);
 	expect(b, "gpu.product", "NVIDIA-A100-SXM4-40GB");
 	expect(b, "gpu.replicas", "4");
@@ -302,13 +308,14 @@ static void does_not_say_shared_of_what_is_renamed(void **state)
 /* gpu.* is of the GPUs that are for sale whole: one with MIG on has no replicas, shared or not. */
 static void shares_no_gpu_with_mig_on(void **state)
 {
-	static const struct kf_label_share share = {"nvidia.com/gpu", 10, 0};
+	static struct kf_share_rule rule = {
+		.resource = "nvidia.com/gpu", .name = "nvidia.com/gpu", .replicas = 10};
+	static const struct kf_sharing rules = {.n = 1, .rule = &rule};
 	struct bench *b = *state;
 
 	add_slice(add_gpu(b, A100), "1g.5gb", 0);
 	b->choices.sharing = KF_SHARING_TIME_SLICING;
-	b->choices.n_shares = 1;
-	b->choices.share = &share;
+	b->choices.rules = &rules;
 	make(b);
 	expect(b, "mig.strategy", NULL);
 	expect(b, "gpu.product", "NVIDIA-A100-SXM4-40GB");
@@ -376,7 +383,9 @@ static void is_invalid_under_single_with_a_gpu_without_mig(void **state)
 
 static void is_invalid_under_single_with_two_kinds(void **state)
 {
-	static const struct kf_label_share share = {"nvidia.com/gpu", 10, 0};
+	static struct kf_share_rule rule = {
+		.resource = "nvidia.com/gpu", .name = "nvidia.com/gpu", .replicas = 10};
+	static const struct kf_sharing rules = {.n = 1, .rule = &rule};
 	struct bench *b = *state;
 	struct kf_gpu *gpu = add_gpu(b, A100);
 
@@ -384,14 +393,16 @@ static void is_invalid_under_single_with_two_kinds(void **state)
 	add_slice(gpu, "2g.10gb", 1);
 	expect_invalid(b);
 	b->choices.sharing = KF_SHARING_TIME_SLICING;
-	b->choices.n_shares = 1;
-	b->choices.share = &share;
+	b->choices.rules = &rules;
 	expect_invalid(b); /* what cannot be sold is not shared either */
 }
 
 static void labels_each_profile_under_mixed(void **state)
 {
-	static const struct kf_label_share share = {"nvidia.com/mig-1g.5gb", 2, 0};
+	static struct kf_share_rule rule = {.resource = "nvidia.com/mig-1g.5gb",
+					    .name = "nvidia.com/mig-1g.5gb",
+					    .replicas = 2};
+	static const struct kf_sharing rules = {.n = 1, .rule = &rule};
 	struct bench *b = *state;
 	struct kf_gpu *gpu = add_gpu(b, A100);
 
@@ -402,8 +413,7 @@ static void labels_each_profile_under_mixed(void **state)
 	add_slice(gpu, "3g.20gb", 0)->sm = 43; /* the first by index, not by birth */
 	b->choices.strategy = KF_MIG_MIXED;
 	b->choices.sharing = KF_SHARING_TIME_SLICING;
-	b->choices.n_shares = 1;
-	b->choices.share = &share;
+	b->choices.rules = &rules;
 	make(b);
 	expect(b, "mig.strategy", "mixed");
 	expect(b, "gpu.count", "2");
@@ -435,7 +445,10 @@ static void leaves_out_attributes_that_the_driver_does_not_tell(void **state)
 
 static void cuts_the_model_rather_than_the_profile(void **state)
 {
-	static const struct kf_label_share share = {"nvidia.com/mig-1g.24gb.me.all", 2, 0};
+	static struct kf_share_rule rule = {.resource = "nvidia.com/mig-1g.24gb.me.all",
+					    .name = "nvidia.com/mig-1g.24gb.me.all",
+					    .replicas = 2};
+	static const struct kf_sharing rules = {.n = 1, .rule = &rule};
 	struct bench *b = *state;
 
 	add_slice(add_gpu(b, RTX6000), "1g.24gb+me.all", 0);
@@ -444,8 +457,7 @@ static void cuts_the_model_rather_than_the_profile(void **state)
 	expect(b, "mig-1g.24gb.me.all.product", /* 63 bytes */
 	       "NVIDIA-RTX-PRO-6000-Blackwell-Server-Edition-MIG-1g.24gb.me.all");
 	b->choices.sharing = KF_SHARING_TIME_SLICING;
-	b->choices.n_shares = 1;
-	b->choices.share = &share;
+	b->choices.rules = &rules;
 	make(b);
 	expect(b, "mig-1g.24gb.me.all.product",
 	       "NVIDIA-RTX-PRO-6000-Blackwell-Server-MIG-1g.24gb.me.all-SHARED");
