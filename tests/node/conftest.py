@@ -35,14 +35,17 @@ def make_node(request):
 
     yield make
     failed = getattr(request.node, "failed", False)
-    for node in nodes:
-        if failed:
-            print("--- agent\n" + node.agent.log(80))
-            print("--- kubelet\n" + node.kubelet.log(20))
-            print("--- API server\n" + (node.api.log(20) if node.api else "none"))
-        elif node.agent.alive():
-            node.check()
-        node.close()
+    try:
+        for node in nodes:
+            if failed:
+                print("--- agent\n" + node.agent.log(80))
+                print("--- kubelet\n" + node.kubelet.log(20))
+                print("--- API server\n" + (node.api.log(20) if node.api else "none"))
+            elif node.agent.alive():
+                node.check()
+    finally:
+        for node in nodes:
+            node.close()
 
 
 @pytest.fixture

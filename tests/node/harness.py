@@ -10,6 +10,7 @@ test is about, and are kept as `kubelet.wrongs` (Node.check looks there):
   - a device that is listed for the first time, as Healthy, is in the CDI file already;
   - a device leaves the list only when its slice is gone from the machine.
 """
+import ctypes
 import json
 import os
 import pathlib
@@ -64,6 +65,15 @@ def quiet_env():
     return {k: v for k, v in os.environ.items() if k not in drop}
 
 
+LIBC = ctypes.CDLL(None)
+PR_SET_PDEATHSIG = 1
+
+
+def end_with_us():
+    """In a child: killed when the thread that started it is gone, also by kill -9."""
+    LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
 class Program:
     """A process of ours."""
 
@@ -74,7 +84,7 @@ class Program:
         assert self.process is None, f"{command[0]} runs already"
         with open(self.log_path, "ab") as log:
             self.process = subprocess.Popen([str(word) for word in command], stderr=log,
-                                            env=quiet_env(), **pipes)
+                                            env=quiet_env(), preexec_fn=end_with_us, **pipes)
 
     def alive(self):
         return self.process is not None and self.process.poll() is None
