@@ -89,6 +89,7 @@ struct kf_agent {
 	struct kf_files *files;
 	struct kf_caps caps;
 	struct kf_runtime runtime;
+	int cdi_written;
 	struct kf_ledger *ledger;
 	struct kf_holds holds;
 	struct kf_pod_rows pods;

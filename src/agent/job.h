@@ -57,7 +57,9 @@ struct kf_job {
 	struct kf_error err;	    /* why not KF_DRIVER_OK */
 	struct kf_node *after;	    /* NULL when it could not be read */
 	struct kf_files *new_files; /* NULL: as before */
-	struct kf_caps caps;	    /* in: those known before */
+	int opened;		    /* the driver's session is a new one */
+	int cdi_written;	    /* in and out: the CDI file is as it should be */
+	struct kf_caps caps;	    /* in: those known before; read anew with a new session */
 	struct kf_outcome *outcome; /* one a step */
 	unsigned n_troubles;	    /* CDI file, device nodes, state: lived with */
 	struct kf_error trouble[4];

@@ -101,6 +101,7 @@ void kf_agent_take_job(struct kf_agent *a, struct kf_job *job)
 	kf_node_free(a->node);
 	a->node = kf_take(job->after);
 	a->caps = job->caps;
+	a->cdi_written = job->cdi_written;
 	if (!changed)
 		return;
 	a->quick_looks = KF_QUICK_LOOKS;

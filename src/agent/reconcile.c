@@ -206,6 +206,7 @@ int kf_agent_start_job(struct kf_agent *a, const struct kf_step *steps, unsigned
 	job->files = a->files;
 	job->caps = a->caps; /* stay where they cannot be read anew */
 	job->save = save;
+	job->cdi_written = a->cdi_written;
 	snprintf(job->config, sizeof(job->config), "%s", a->config);
 	job->done = on_job_done;
 	job->userdata = a;

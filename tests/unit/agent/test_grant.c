@@ -55,7 +55,9 @@ static void names_cdi_devices_and_nothing_else(void **state)
 	assert_int_equal(a.n_cdi, 2);
 	assert_string_equal(a.cdi[0], "k8s.device-plugin.nvidia.com/gpu=" SLICE_A);
 	assert_string_equal(a.cdi[1], "k8s.device-plugin.nvidia.com/gpu=" GPU_1);
-	assert_int_equal(a.n_envs + a.n_mounts + a.n_devices + a.n_annotations, 0);
+	assert_int_equal(a.n_mounts + a.n_devices + a.n_annotations, 0);
+	assert_int_equal(a.n_envs, 1);
+	assert_string_equal(kf_answer_env(&a, "KERF_DEVICES"), SLICE_A "," GPU_1);
 	kf_answer_done(&a);
 }
 
