@@ -54,8 +54,9 @@ static void on_hup(uv_signal_t *handle, int signum)
 
 static void init_handles(struct kf_agent *a)
 {
-	uv_timer_t *timer[] = {&a->soon,	&a->poll,     &a->wait,	       &a->clear,
-			       &a->stale_timer, &a->patience, &a->patch_timer, &a->names};
+	uv_timer_t *timer[] = {&a->soon,	&a->poll,	 &a->wait,
+			       &a->clear,	&a->stale_timer, &a->patience,
+			       &a->patch_timer, &a->names,	 &a->sale_timer};
 	size_t i;
 
 	for (i = 0; i < sizeof(timer) / sizeof(timer[0]); i++) {
@@ -187,6 +188,7 @@ static void stop(struct kf_agent *a)
 	uv_timer_stop(&a->patience);
 	uv_timer_stop(&a->patch_timer);
 	uv_timer_stop(&a->names);
+	uv_timer_stop(&a->sale_timer);
 	kf_agent_kube_stop(a);
 	a->n_closing = 1;
 	if (a->kubelet) {
@@ -214,6 +216,7 @@ static void done(struct kf_agent *a)
 	kf_saved_free(a->saved);
 	kf_mig_configs_free(a->configs);
 	kf_withdraw_done(&a->withdrawals);
+	kf_sale_done(&a->sale);
 	kf_holds_done(&a->holds);
 	kf_pod_rows_done(&a->pods);
 	kf_ledger_close(a->ledger);

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "agent/internal.h"
+#include "agent/prefer.h"
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "base/log.h"
@@ -11,18 +12,46 @@
 static int taken_otherwise(struct kf_agent *a, const char *resource, const char *id,
 			   struct kf_error *err)
 {
-	const struct kf_ledger_entry *e;
+	unsigned i;
 
-	if (!a->set->single_alias)
-		return 0;
-	e = kf_ledger_find(a->ledger, id);
-	if (!e || !strcmp(e->resource, resource))
-		return 0;
-	return kf_fail(err, KF_E_BUSY, 0,
-		       "%s is held as %s by %s%s%s and cannot be given as %s as well; the pod will "
-		       "find another once it is created again",
-		       id, e->resource, e->pod_name[0] ? e->pod_namespace : "another pod",
-		       e->pod_name[0] ? "/" : "", e->pod_name, resource);
+	for (i = 0; a->set->single_alias && i < kf_ledger_n(a->ledger); i++) {
+		const struct kf_ledger_entry *e = kf_ledger_at(a->ledger, i);
+
+		if (!kf_share_same_device(e->id, id) || !strcmp(e->resource, resource))
+			continue;
+		return kf_fail(err, KF_E_BUSY, 0,
+			       "%s is held as %s by %s%s%s and cannot be given as %s as well; the "
+			       "pod will find another once it is created again",
+			       id, e->resource, e->pod_name[0] ? e->pod_namespace : "another pod",
+			       e->pod_name[0] ? "/" : "", e->pod_name, resource);
+	}
+	return 0;
+}
+
+/* More than one replica in one container: not at all, or of different devices only. */
+static int check_replicas(const struct kf_agent *a, const char *resource, const char *const *ids,
+			  unsigned n, struct kf_error *err)
+{
+	unsigned i, k;
+
+	for (i = 0; i < n; i++) {
+		if (kf_share_replica(ids[i]) < 0)
+			continue;
+		if (n > 1 && a->set->sharing && a->set->sharing->fail_greater_than_one)
+			return kf_fail(
+				err, KF_E_INPUT, 0,
+				"the container asks for %u of %s: they are shares of a "
+				"device, more of them give no more of it, and "
+				"failRequestsGreaterThanOne refuses such requests; ask for 1",
+				n, resource);
+		for (k = 0; k < i && a->set->shared_policy == KF_SHARE_MUST_DIFFER; k++)
+			if (kf_share_same_device(ids[k], ids[i]))
+				return kf_fail(err, KF_E_INPUT, 0,
+					       "the container asks for %u of %s, which must be of "
+					       "different devices, and there are not so many free",
+					       n, resource);
+	}
+	return 0;
 }
 
 static int check(struct kf_agent *a, const char *resource, const char *const *ids, unsigned n,
@@ -30,6 +59,8 @@ static int check(struct kf_agent *a, const char *resource, const char *const *id
 {
 	unsigned i;
 
+	if (check_replicas(a, resource, ids, n, err) < 0)
+		return -1;
 	for (i = 0; i < n; i++) {
 		if (kf_withdraw_state(&a->withdrawals, ids[i]) == KF_WITHDRAW_DESTROYING) {
 			a->counts.refused_withdrawn++;
@@ -63,7 +94,11 @@ static void grant_options(const struct kf_agent *a, struct kf_grant_options *opt
 	const struct kf_settings *set = a->set;
 	unsigned listed = set->device_list_strategy;
 
-	*opt = (struct kf_grant_options){.by_index = set->device_id_strategy == KF_ID_INDEX};
+	*opt = (struct kf_grant_options){
+		.by_index = set->device_id_strategy == KF_ID_INDEX,
+		.pass_device_specs = set->pass_device_specs,
+		.annotation_prefix = set->cdi_annotation_prefix,
+	};
 	if (listed & KF_LIST_ENVVAR)
 		opt->ways |= KF_GRANT_ENVVAR;
 	if (listed & KF_LIST_VOLUME_MOUNTS)
@@ -117,7 +152,8 @@ static void note_holds(struct kf_agent *a, const char *resource, const char *con
 	for (i = 0; i < n; i++) {
 		struct kf_hold hold = {.by = KF_HOLD_POD}, *old = pod_hold(&a->holds, ids[i]);
 
-		snprintf(hold.id, sizeof(hold.id), "%s", ids[i]);
+		kf_share_device_id(ids[i], hold.id);
+		snprintf(hold.sold, sizeof(hold.sold), "%s", ids[i]);
 		snprintf(hold.resource, sizeof(hold.resource), "%s", resource);
 		if (old)
 			*old = hold;
@@ -157,93 +193,17 @@ static int on_allocate(void *ud, const char *resource, const char *const *ids, u
 	return 0;
 }
 
-/* One device that may be chosen. */
-struct choice {
-	const char *id;
-	unsigned gpu; /* index; KF_MAX_GPUS when the node does not have it */
-	int taken;
-	int avoid; /* we would refuse it, or it is on its way out: the kubelet does not know yet */
+struct wish {
+	struct kf_agent *agent;
+	const char *resource;
 };
 
-static unsigned gpu_of(const struct kf_node *node, const char *id)
+static int to_be_avoided(void *ud, const char *id)
 {
-	const struct kf_gpu *gpu = kf_node_find_gpu(node, id);
-	struct kf_slice_ref ref;
+	const struct wish *w = ud;
 
-	if (!gpu && kf_node_find_slice(node, id, &ref))
-		gpu = ref.gpu;
-	return gpu ? gpu->index % KF_MAX_GPUS : KF_MAX_GPUS;
-}
-
-/* Devices of each GPU that are given away: all that it has but those that are to be chosen from. */
-static void count_given(const struct kf_node *node, const struct choice *choice, unsigned n,
-			int given[KF_MAX_GPUS + 1])
-{
-	unsigned g, i;
-
-	memset(given, 0, (KF_MAX_GPUS + 1) * sizeof(*given));
-	for (g = 0; g < node->n_gpus; g++)
-		for (i = 0; i < node->gpu[g].n_instances; i++)
-			given[node->gpu[g].index % KF_MAX_GPUS] +=
-				(int)node->gpu[g].instance[i].n_ci;
-	for (i = 0; i < n; i++)
-		given[choice[i].gpu]--;
-}
-
-static int better(const struct choice *a, const struct choice *b, const int *given)
-{
-	if (a->avoid != b->avoid)
-		return a->avoid < b->avoid;
-	if (given[a->gpu] != given[b->gpu])
-		return given[a->gpu] < given[b->gpu];
-	if (a->gpu != b->gpu)
-		return a->gpu < b->gpu;
-	return strcmp(a->id, b->id) < 0;
-}
-
-static void take(struct choice *choice, unsigned n, const char *id, int *given)
-{
-	unsigned i;
-
-	for (i = 0; i < n; i++)
-		if (!choice[i].taken && !strcmp(choice[i].id, id)) {
-			choice[i].taken = 1;
-			given[choice[i].gpu]++;
-		}
-}
-
-/*
- * NVIDIA's default, "distributed": the GPU with fewest of its devices given away comes first, those
- * picked in this call counted; ties go to the lower GPU, so that the answer is the same each time.
- */
-static int pick(struct choice *choice, unsigned n, const char *const *must, unsigned n_must,
-		unsigned size, const char **out, int *given)
-{
-	unsigned picked, i;
-
-	for (picked = 0; picked < n_must && picked < size; picked++) {
-		out[picked] = must[picked];
-		take(choice, n, must[picked], given);
-	}
-	for (; picked < size; picked++) {
-		struct choice *best = NULL;
-
-		for (i = 0; i < n; i++)
-			if (!choice[i].taken && (!best || better(&choice[i], best, given)))
-				best = &choice[i];
-		if (!best)
-			return -1;
-		out[picked] = best->id;
-		best->taken = 1;
-		given[best->gpu]++;
-	}
-	return 0;
-}
-
-static int to_be_avoided(struct kf_agent *a, const char *resource, const char *id)
-{
-	return kf_withdraw_state(&a->withdrawals, id) != KF_WITHDRAW_NONE ||
-	       taken_otherwise(a, resource, id, NULL) < 0;
+	return kf_withdraw_state(&w->agent->withdrawals, id) != KF_WITHDRAW_NONE ||
+	       taken_otherwise(w->agent, w->resource, id, NULL) < 0;
 }
 
 static int on_prefer(void *ud, const char *resource, const char *const *available,
@@ -251,24 +211,16 @@ static int on_prefer(void *ud, const char *resource, const char *const *availabl
 		     const char **out, struct kf_error *err)
 {
 	struct kf_agent *a = ud;
-	kf_auto_mem struct choice *choice = kf_calloc(n_available, sizeof(*choice));
-	int given[KF_MAX_GPUS + 1];
-	unsigned i;
+	struct wish wish = {.agent = a, .resource = resource};
+	struct kf_preference p = {.node = a->node,
+				  .policy = (enum kf_share_policy)a->set->shared_policy,
+				  .all = kf_offers_find(&a->sale.listed, resource),
+				  .avoid = to_be_avoided,
+				  .userdata = &wish};
 
 	if (!a->node)
 		return kf_fail(err, KF_E_STATE, 0, "the driver has not been read yet");
-	if (!choice)
-		return kf_fail(err, KF_E_NOMEM, 0, "no memory to choose among %u devices",
-			       n_available);
-	for (i = 0; i < n_available; i++)
-		choice[i] = (struct choice){.id = available[i],
-					    .gpu = gpu_of(a->node, available[i]),
-					    .avoid = to_be_avoided(a, resource, available[i])};
-	count_given(a->node, choice, n_available, given);
-	if (pick(choice, n_available, must, n_must, size, out, given) < 0)
-		return kf_fail(err, KF_E_INPUT, 0, "%u devices are wanted of %u", size,
-			       n_available);
-	return 0;
+	return kf_prefer(&p, available, n_available, must, n_must, size, out, err);
 }
 
 static void on_registered(void *ud, const char *resource)

@@ -7,6 +7,7 @@
 
 #include "base/alloc.h"
 #include "base/error.h"
+#include "model/share.h"
 
 #define OURS "nvidia.com/"
 
@@ -17,15 +18,11 @@ static int ours(const char *resource, const char *id)
 	       (!strncmp(id, "GPU-", 4) || !strncmp(id, "MIG-", 4));
 }
 
-/* What a replica of NVIDIA's plugin ("MIG-...::3") is a share of. */
-static void copy_device(char out[KF_UUID], const char *id)
+/* Of an id as it was sold, "MIG-...::3": the device, and the id. */
+static void set_device(struct kf_hold *hold, const char *sold)
 {
-	char *replica;
-
-	snprintf(out, KF_UUID, "%s", id);
-	replica = strstr(out, "::");
-	if (replica)
-		*replica = '\0';
+	kf_share_device_id(sold, hold->id);
+	snprintf(hold->sold, sizeof(hold->sold), "%s", sold);
 }
 
 int kf_pod_rows_take(struct kf_pod_rows *rows, const struct kf_podresources_row *from, unsigned n)
@@ -98,7 +95,7 @@ static int hold_row(struct kf_holds *ret, const struct kf_checkpoint_row *row, s
 {
 	struct kf_hold hold = {.by = KF_HOLD_POD};
 
-	copy_device(hold.id, row->id);
+	set_device(&hold, row->id);
 	snprintf(hold.resource, sizeof(hold.resource), "%s", row->resource);
 	snprintf(hold.pod_uid, sizeof(hold.pod_uid), "%s", row->pod_uid);
 	snprintf(hold.container, sizeof(hold.container), "%s", row->container);
@@ -173,7 +170,7 @@ static int hold_entry(struct kf_holds *ret, const struct kf_ledger_entry *e)
 {
 	struct kf_hold hold = {.by = KF_HOLD_POD};
 
-	copy_device(hold.id, e->id);
+	set_device(&hold, e->id);
 	snprintf(hold.resource, sizeof(hold.resource), "%s", e->resource);
 	snprintf(hold.pod_namespace, sizeof(hold.pod_namespace), "%s", e->pod_namespace);
 	snprintf(hold.pod_name, sizeof(hold.pod_name), "%s", e->pod_name);
@@ -231,6 +228,7 @@ static int spread_whole(struct kf_holds *ret, const struct kf_node *node)
 			for (c = 0; c < gpu->instance[i].n_ci; c++) {
 				struct kf_hold hold = ret->hold[h];
 
+				hold.sold[0] = '\0';
 				snprintf(hold.id, sizeof(hold.id), "%s",
 					 gpu->instance[i].ci[c].uuid);
 				if (hold.id[0] && kf_holds_add(ret, &hold) < 0)

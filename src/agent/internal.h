@@ -7,6 +7,7 @@
 #include "agent/holdings.h"
 #include "agent/job.h"
 #include "agent/offers.h"
+#include "agent/sale.h"
 #include "agent/withdraw.h"
 #include "cdi/runtime.h"
 #include "config/mig.h"
@@ -88,8 +89,8 @@ struct kf_agent {
 	struct kf_node *node; /* NULL until first read */
 	struct kf_files *files;
 	struct kf_caps caps;
-	struct kf_runtime runtime;
 	int cdi_written;
+	struct kf_runtime runtime;
 	struct kf_ledger *ledger;
 	struct kf_holds holds;
 	struct kf_pod_rows pods;
@@ -123,6 +124,10 @@ struct kf_agent {
 	enum kf_state state;
 	char reason[1024];
 	struct kf_kubelet *kubelet;
+	struct kf_sale sale;
+	int asking_sale;     /* an answer about it is on its way */
+	unsigned sale_asked; /* the listing that it is about */
+	unsigned sale_tries;
 	struct kf_podresources *podresources;
 	struct kf_kube_config *kube_config;
 	struct kf_kube *kube;
@@ -142,7 +147,7 @@ struct kf_agent {
 	int status_open;
 	unsigned n_status_clients;
 
-	uv_timer_t soon, poll, wait, clear, stale_timer, patience, patch_timer, names;
+	uv_timer_t soon, poll, wait, clear, stale_timer, patience, patch_timer, names, sale_timer;
 	uv_signal_t on_term, on_int, on_hup;
 	struct kf_agent_counts counts;
 	unsigned n_closing;
@@ -160,11 +165,15 @@ void kf_agent_choose(struct kf_agent *a, const char *config, enum kf_chosen_by b
 void kf_agent_load_configs(struct kf_agent *a);
 int kf_agent_start_job(struct kf_agent *a, const struct kf_step *steps, unsigned n, int save);
 void kf_agent_ask_clear(struct kf_agent *a); /* has the kubelet let go of the withdrawn? */
-void kf_agent_evict(struct kf_agent *a);     /* evict.c: ask for the pods in the way to be ended */
+int kf_agent_kubelet_is_there(const struct kf_agent *a); /* one that could hand out devices */
+void kf_agent_evict(struct kf_agent *a); /* evict.c: ask for the pods in the way to be ended */
 
 /* reboot.c */
 void kf_agent_want_reboot(struct kf_agent *a, struct kf_setback *why);
 void kf_agent_reboot_if_told(struct kf_agent *a); /* once the Node says `rebooting` */
+
+/* sell.c */
+void kf_agent_sell(struct kf_agent *a); /* go on with a change of how devices are sold */
 
 /* allocate.c */
 extern const struct kf_kubelet_events kf_agent_kubelet_events;

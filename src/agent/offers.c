@@ -16,6 +16,8 @@ void kf_slice_resource(const char *name, char *out, unsigned size)
 	snprintf(out, size, "nvidia.com/%s", tail);
 }
 
+#define MAX_NAMES 64 /* products and profiles of one node */
+
 /* Offers in the making. */
 struct making {
 	const struct kf_node *node;
@@ -24,14 +26,28 @@ struct making {
 	int some_mig;		    /* a GPU is in MIG mode */
 	char only[KF_PROFILE_NAME]; /* single: the one profile; empty: there is none */
 	int failed;
+	/* devices so far of each resource, as they are called when not shared */
+	unsigned n_names;
+	struct {
+		char resource[64];
+		unsigned n;
+	} name[MAX_NAMES];
 };
 
-static void add(struct making *m, const char *resource, const char *id, int numa, unsigned unwell)
+/* The so-manieth device of this resource that is. */
+static unsigned place_of(struct making *m, const char *resource)
 {
-	struct kf_offer *offer = kf_offers_need(m->offers, resource);
+	unsigned i;
 
-	if (!offer || kf_offer_add(offer, id, unwell == 0, numa) < 0)
-		m->failed = 1;
+	for (i = 0; i < m->n_names; i++)
+		if (!strcmp(m->name[i].resource, resource))
+			return m->name[i].n++;
+	if (i < MAX_NAMES) {
+		snprintf(m->name[i].resource, sizeof(m->name[i].resource), "%s", resource);
+		m->name[i].n = 1;
+		m->n_names++;
+	}
+	return 0;
 }
 
 static unsigned unwell(const struct making *m, const struct kf_gpu *gpu, const char *id)
@@ -55,6 +71,37 @@ static unsigned taken(const struct making *m, const char *id, const char *resour
 			return KF_UNWELL_TAKEN;
 	}
 	return 0;
+}
+
+static void add_one(struct making *m, const char *resource, const char *id, int numa, int healthy)
+{
+	struct kf_offer *offer = kf_offers_need(m->offers, resource);
+
+	if (!offer || kf_offer_add(offer, id, healthy, numa) < 0)
+		m->failed = 1;
+}
+
+/* Offer a device, whole or as its replicas; `aliased`: under another name as well. */
+static void add(struct making *m, struct kf_share_device *device, int numa, unsigned bits,
+		int aliased)
+{
+	const struct kf_share_rule *rule;
+	const char *name = device->resource;
+	char id[KF_SHARE_ID];
+	unsigned k;
+
+	device->place = place_of(m, device->resource);
+	rule = kf_share_of(m->rules->sharing, device);
+	if (rule)
+		name = rule->name;
+	if (aliased)
+		bits |= taken(m, device->id, name);
+	if (!rule)
+		add_one(m, name, device->id, numa, bits == 0);
+	for (k = 0; rule && k < rule->replicas; k++) {
+		snprintf(id, sizeof(id), "%s::%u", device->id, k);
+		add_one(m, name, id, numa, bits == 0);
+	}
 }
 
 /* The profile that all slices of the target have, or "". */
@@ -103,24 +150,43 @@ static void present_profile(const struct kf_node *node, char out[KF_PROFILE_NAME
 
 static void add_slice(struct making *m, const struct kf_gpu *gpu, const struct kf_ci *ci)
 {
+	const char *named = kf_share_naming(m->rules->sharing, 1, ci->name);
+	int aliased = m->rules->strategy == KF_MIG_SINGLE && m->rules->single_alias;
 	unsigned bits = unwell(m, gpu, ci->uuid);
+	struct kf_share_device device = {
+		.id = ci->uuid,
+		.gpu = gpu->index,
+		/* a slice that has no index yet is none of those that a file can name */
+		.slice = ci->mig_index == KF_NONE ? KF_NONE - 1 : ci->mig_index};
 	char own[64];
 
 	if (!ci->uuid[0]) /* the driver has not made it a MIG device yet */
 		return;
 	kf_slice_resource(ci->name, own, sizeof(own));
-	if (m->rules->strategy == KF_MIG_MIXED) {
-		add(m, own, ci->uuid, gpu->numa, bits);
-		return;
-	}
-	if (strcmp(ci->name, m->only) != 0)
+	if (m->rules->strategy == KF_MIG_SINGLE && strcmp(ci->name, m->only) != 0)
 		bits |= KF_UNWELL_MIXED_UP;
-	if (!m->rules->single_alias) {
-		add(m, PLAIN, ci->uuid, gpu->numa, bits);
-		return;
+	if (m->rules->strategy == KF_MIG_SINGLE) {
+		device.resource = named ? named : PLAIN;
+		add(m, &device, gpu->numa, bits, aliased);
 	}
-	add(m, PLAIN, ci->uuid, gpu->numa, bits | taken(m, ci->uuid, PLAIN));
-	add(m, own, ci->uuid, gpu->numa, bits | taken(m, ci->uuid, own));
+	if (m->rules->strategy == KF_MIG_MIXED || aliased) {
+		device.resource = named && !aliased ? named : own;
+		add(m, &device, gpu->numa, bits, aliased);
+	}
+}
+
+static void add_whole(struct making *m, const struct kf_gpu *gpu)
+{
+	const char *named = kf_share_naming(m->rules->sharing, 0, gpu->name);
+	unsigned bits = unwell(m, gpu, gpu->uuid);
+	struct kf_share_device device = {.resource = named ? named : PLAIN,
+					 .id = gpu->uuid,
+					 .gpu = gpu->index,
+					 .slice = KF_NONE};
+
+	if (m->rules->strategy == KF_MIG_SINGLE && m->some_mig)
+		bits |= KF_UNWELL_MIXED_UP;
+	add(m, &device, gpu->numa, bits, 0);
 }
 
 static void add_gpu(struct making *m, const struct kf_gpu *gpu)
@@ -130,15 +196,9 @@ static void add_gpu(struct making *m, const struct kf_gpu *gpu)
 
 	if (!gpu->uuid[0])
 		return;
-	if (!as_slices) {
-		unsigned bits = unwell(m, gpu, gpu->uuid);
-
-		if (m->rules->strategy == KF_MIG_SINGLE && m->some_mig)
-			bits |= KF_UNWELL_MIXED_UP;
-		add(m, PLAIN, gpu->uuid, gpu->numa, bits);
-		return;
-	}
-	for (i = 0; i < gpu->n_instances; i++)
+	if (!as_slices)
+		add_whole(m, gpu);
+	for (i = 0; as_slices && i < gpu->n_instances; i++)
 		for (c = 0; c < gpu->instance[i].n_ci; c++)
 			add_slice(m, gpu, &gpu->instance[i].ci[c]);
 }

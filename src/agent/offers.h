@@ -7,6 +7,7 @@
 #include "kubelet/offer.h"
 #include "model/holds.h"
 #include "model/node.h"
+#include "model/share.h"
 #include "model/target.h"
 
 struct kf_error;
@@ -22,8 +23,9 @@ enum kf_unwell {
 struct kf_offer_rules {
 	enum kf_mig_strategy strategy;
 	int single_alias;
-	const struct kf_target *target; /* may be NULL: no configuration is selected */
-	const struct kf_holds *holds;	/* for singleAlias: who holds a slice, and as what */
+	const struct kf_target *target;	  /* may be NULL: no configuration is selected */
+	const struct kf_holds *holds;	  /* for singleAlias: who holds a slice, and as what */
+	const struct kf_sharing *sharing; /* may be NULL: every device is sold whole */
 	/* Is this device being withdrawn?  May be NULL. */
 	int (*withdrawn)(const void *userdata, const char *id);
 	const void *userdata;
@@ -36,6 +38,9 @@ struct kf_offer_rules {
  *         profile, and GPUs that are not cut, are listed as Unhealthy rather than dropped, since an
  *         id leaves the list only when its device is gone.
  * mixed   GPUs that are not in MIG mode are nvidia.com/gpu, slices nvidia.com/mig-PROFILE
+ *
+ * A device that `sharing` speaks of is offered as its replicas, "ID::k", under the rule's name;
+ * what befalls a device befalls each of them.
  *
  * 0 and *ret, the caller's to kf_offers_done, or -1: no memory, *ret untouched.
  */

@@ -252,7 +252,7 @@ static void on_allocatable(void *ud, const struct kf_podresources_row *row, unsi
 }
 
 /* Is there a kubelet that could hand out what we withdraw? */
-static int kubelet_is_there(const struct kf_agent *a)
+int kf_agent_kubelet_is_there(const struct kf_agent *a)
 {
 	char path[512];
 	struct stat st;
@@ -268,7 +268,7 @@ void kf_agent_ask_clear(struct kf_agent *a)
 	if (a->stopping || a->job || a->asking_clear ||
 	    kf_withdraw_all(&a->withdrawals, KF_WITHDRAW_CLEAR))
 		return;
-	if (!kubelet_is_there(a)) {
+	if (!kf_agent_kubelet_is_there(a)) {
 		kf_withdraw_set(&a->withdrawals, KF_WITHDRAW_CLEAR);
 		kf_agent_mark(a);
 		return;
@@ -352,7 +352,7 @@ static void act(struct kf_agent *a, int early_only)
 /* May slices be taken from the kubelet?  Not while it cannot tell us that it has let go of them. */
 static int may_withdraw(const struct kf_agent *a)
 {
-	return a->pods_known || !kubelet_is_there(a);
+	return a->pods_known || !kf_agent_kubelet_is_there(a);
 }
 
 /* Tell the kubelet which devices go; those that no longer do are offered again.  0, or -1: the

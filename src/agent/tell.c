@@ -41,6 +41,7 @@ void kf_agent_offer_rules(const struct kf_agent *a, struct kf_offer_rules *ret)
 		.single_alias = a->set->single_alias,
 		.target = a->target,
 		.holds = &a->holds,
+		.sharing = a->set->sharing,
 		.withdrawn = is_withdrawn,
 		.userdata = a,
 	};
@@ -56,9 +57,11 @@ void kf_agent_publish(struct kf_agent *a)
 		return;
 	kf_agent_offer_rules(a, &rules);
 	if (kf_offers_make(a->node, &rules, &offers, &err) < 0 ||
-	    kf_kubelet_publish(a->kubelet, &offers, &err) < 0)
+	    kf_sale_make(&a->sale, &offers, a->node, &a->holds, &err) < 0 ||
+	    kf_kubelet_publish(a->kubelet, &a->sale.listed, &err) < 0)
 		kf_log_fail(KF_ERROR, "kubelet", &err, "the list published before stays");
 	kf_offers_done(&offers);
+	kf_agent_sell(a);
 }
 
 /* --- the Node ------------------------------------------------------------------------------ */

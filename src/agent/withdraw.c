@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "model/share.h"
 
 void kf_withdraw_done(struct kf_withdrawals *w)
 {
@@ -18,7 +19,7 @@ static struct kf_withdrawal *find(const struct kf_withdrawals *w, const char *id
 	unsigned i;
 
 	for (i = 0; i < w->n; i++)
-		if (!strcmp(w->at[i].id, id))
+		if (kf_share_same_device(w->at[i].id, id))
 			return &w->at[i];
 	return NULL;
 }

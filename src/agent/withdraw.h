@@ -50,6 +50,7 @@ void kf_withdraw_done(struct kf_withdrawals *w);
 int kf_withdraw_victims(struct kf_withdrawals *w, const struct kf_node *node,
 			const struct kf_plan *plan);
 
+/* Of a device; a replica's id means its device. */
 enum kf_withdraw_state kf_withdraw_state(const struct kf_withdrawals *w, const char *id);
 /* Let one go.  1 if it was there and not yet DESTROYING, else 0. */
 int kf_withdraw_cancel(struct kf_withdrawals *w, const char *id);

@@ -11,7 +11,8 @@
 enum kf_hold_by { KF_HOLD_POD, KF_HOLD_PROCESS };
 
 struct kf_hold {
-	char id[96]; /* MIG-... or GPU-...: never a replica's "::k" */
+	char id[96];	/* MIG-... or GPU-...: never a replica's "::k" */
+	char sold[104]; /* what the pod was given, "GPU-...::3"; empty: not this device itself */
 	enum kf_hold_by by;
 	char resource[64];	/* "nvidia.com/mig-1g.5gb"; empty for a process */
 	char pod_namespace[64]; /* empty while not known, and for a process */
