@@ -79,6 +79,8 @@ void kf_agent_choose(struct kf_agent *a, const char *config, enum kf_chosen_by b
 	memset(a->setback, 0, sizeof(a->setback));
 	kf_target_free(a->target);
 	a->target = NULL;
+	/* Nobody shall be told of, or evicted for, what is not wanted any more. */
+	a->plan = kf_plan_free(a->plan);
 	if (config[0])
 		kf_log(KF_INFO, "agent", "MIG configuration %s is selected%s", config,
 		       by == KF_BY_SAVED ? " again, as it was before the start" : "");

@@ -136,6 +136,23 @@ def test_evict_asks_for_the_pods_in_the_way_and_heeds_the_budget(node):
     assert len(ended(node, full)) == 5, "pods on slices that stay are left alone"
 
 
+def test_nobody_is_evicted_for_a_label_that_is_gone(node):
+    """The list of pods comes late, and after it the label went back; the driver is slow besides."""
+    full, other = fill_and_thin(node, "--when-blocked", "evict")
+    for p in full + other:
+        node.api.add_pod(p)
+    node.machine.fault("nvmlDeviceGetCount_v2", "--delay", 2500)
+    node.api.trouble("fault", method="GET", path="/api/v1/pods", delayMs=1500)
+    node.api.label("all-7g.40gb")
+    wait_until(lambda: "waiting for pod" in node.agent.status().get("reason", ""), "it waits")
+    node.agent.reload()  # reads the GPUs, so that no plan is made for a while
+    node.api.label("all-1g.5gb")
+    wait_until(lambda: node.agent.status().get("config") == "all-1g.5gb", "the label is seen")
+    node.machine.fault("nvmlDeviceGetCount_v2", "--clear")
+    node.wait_state("success", "all-1g.5gb")
+    assert ended(node, full + other) == []
+
+
 def ended(node, pods):
     """Pods that the API server was asked to end."""
     gone = []
