@@ -1,4 +1,5 @@
 """Programs that none of us wrote, unmodified, on simulated machines."""
+import ctypes
 import json
 import subprocess
 
@@ -88,3 +89,9 @@ def test_the_shell_exports_are_enough(machine):
     text = subprocess.run(["sh", "-c", f"eval \"$({made.kerf} sim env {made.dir})\"; nvidia-smi -L"],
                           capture_output=True, text=True, check=True).stdout
     assert text.startswith("GPU 0: NVIDIA L4 (UUID: GPU-")
+
+
+@pytest.mark.parametrize("call", ["Init", "Shutdown", "GetDriverVersion", "GetGpuResource", "GetFileContent"])
+def test_nvidia_container_toolkit_is_told_that_there_is_no_sandbox(machine, call):
+    library = machine("g6.xlarge").library.parent / "libnvidia-sandboxutils.so.1"
+    assert getattr(ctypes.CDLL(str(library)), "nvSandboxUtils" + call)(None) == 2
