@@ -170,9 +170,75 @@ static void a_failed_allocation_offers_nothing_rather_than_a_part(void **state)
 	}
 }
 
+/* GPU 0 whole, GPU 1 as four under another name, each slice of GPU 2 as two. */
+static void one_node_sells_some_whole_some_shared_and_some_as_slices(void **state)
+{
+	kf_auto(kf_node_freep) struct kf_node *node = node_of_a100s(3);
+	struct kf_share_pick second = {.by = KF_SHARE_BY_GPU, .gpu = 1};
+	struct kf_share_rule rule[] = {
+		{.resource = "nvidia.com/gpu",
+		 .name = "nvidia.com/gpu.shared",
+		 .replicas = 4,
+		 .n_picks = 1,
+		 .pick = &second},
+		{.resource = "nvidia.com/mig-1g.5gb",
+		 .name = "nvidia.com/mig-1g.5gb",
+		 .replicas = 2},
+	};
+	struct kf_sharing sharing = {.n = 2, .rule = rule};
+	struct kf_offer_rules rules = {.strategy = KF_MIG_MIXED, .sharing = &sharing};
+	struct kf_offers o = {0};
+
+	(void)state;
+	node->gpu[0].mig_current = node->gpu[1].mig_current = 0;
+	node_add_seven(node, 2);
+	assert_offer(node, &rules, "nvidia.com/gpu", 1, 1);
+	assert_offer(node, &rules, "nvidia.com/gpu.shared", 4, 4);
+	assert_offer(node, &rules, "nvidia.com/mig-1g.5gb", 14, 14);
+	assert_int_equal(kf_offers_make(node, &rules, &o, NULL), 0);
+	assert_non_null(kf_offer_find(kf_offers_find(&o, "nvidia.com/gpu.shared"), "GPU-1::3"));
+	assert_non_null(kf_offer_find(kf_offers_find(&o, "nvidia.com/mig-1g.5gb"), "MIG-2-6::1"));
+	kf_offers_done(&o);
+}
+
+static void a_lost_gpu_takes_all_of_its_replicas_with_it(void **state)
+{
+	kf_auto(kf_node_freep) struct kf_node *node = node_of_a100s(2);
+	struct kf_share_rule rule = {
+		.resource = "nvidia.com/gpu", .name = "nvidia.com/gpu", .replicas = 10};
+	struct kf_sharing sharing = {.n = 1, .rule = &rule};
+	struct kf_offer_rules rules = {.strategy = KF_MIG_NONE, .sharing = &sharing};
+
+	(void)state;
+	node->gpu[1].state = KF_GPU_LOST;
+	assert_offer(node, &rules, "nvidia.com/gpu", 20, 10);
+}
+
+static void a_file_may_name_resources_by_product_and_profile(void **state)
+{
+	kf_auto(kf_node_freep) struct kf_node *node = node_of_a100s(2);
+	struct kf_share_naming naming[] = {
+		{.pattern = "*A100*", .name = "nvidia.com/a100"},
+		{.mig = 1, .pattern = "1g.*", .name = "nvidia.com/small"},
+	};
+	struct kf_sharing sharing = {.n_namings = 2, .naming = naming};
+	struct kf_offer_rules rules = {.strategy = KF_MIG_MIXED, .sharing = &sharing};
+
+	(void)state;
+	node->gpu[0].mig_current = 0;
+	strcpy(node->gpu[0].name, "NVIDIA A100-SXM4-40GB");
+	node_add_seven(node, 1);
+	assert_offer(node, &rules, "nvidia.com/a100", 1, 1);
+	assert_offer(node, &rules, "nvidia.com/small", 7, 7);
+	assert_offer(node, &rules, "nvidia.com/gpu", 0, 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(one_node_sells_some_whole_some_shared_and_some_as_slices),
+		cmocka_unit_test(a_lost_gpu_takes_all_of_its_replicas_with_it),
+		cmocka_unit_test(a_file_may_name_resources_by_product_and_profile),
 		cmocka_unit_test(mixed_names_slices_by_profile_and_whole_gpus_plainly),
 		cmocka_unit_test(none_offers_every_gpu_whatever_its_mode),
 		cmocka_unit_test(single_offers_slices_of_one_profile_as_gpus),
