@@ -182,8 +182,8 @@ static const char *shape_of(const struct kf_key *key)
 		[KF_KEY_DURATION] = "`60s`, `infinite`",
 		[KF_KEY_LIST] = "a list",
 		[KF_KEY_CHANNELS] = "`[]` or `[0]`",
-		[KF_KEY_DEVICES] = "`all`, a count, or a list of `0`, `\"0:1\"`, `GPU-...`, "
-				   "`MIG-...`",
+		[KF_KEY_DEVICES] = ("`all`, a count, or a list of `0`, `\"0:1\"`, `GPU-...`, "
+				    "`MIG-...`"),
 	};
 
 	return text[key->kind];
