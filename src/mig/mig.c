@@ -23,6 +23,8 @@ static void name_users(const struct kf_nvml *nv, nvmlDevice_t device, char *out,
 	nvmlReturn_t r = nv->nvmlDeviceGetComputeRunningProcesses_v3(device, &n, info);
 
 	out[0] = '\0';
+	if (r == NVML_ERROR_INSUFFICIENT_SIZE)
+		snprintf(out, size, "%u processes", n); /* more than fit: not none */
 	if (r != NVML_SUCCESS || n == 0)
 		return;
 	if (n == 1)
