@@ -7,7 +7,7 @@
 #   make bench       speed and size: a table, and build/bench.json
 #   make fuzz        each parser of foreign bytes for FUZZ_SECONDS [20]
 #   make exhaustive  what takes too long for `make test`
-#   make lint        clang-format and clang-tidy
+#   make lint        clang-format, clang-tidy, shellcheck
 #   make bundle      dist/kerf-VERSION-x86_64.tar.gz, which runs where nothing is installed
 #   make install     into DESTDIR and PREFIX [/usr/local]
 #   make clean       removes build*/ and dist/, not the caches below ~/.cache/kerf
@@ -52,6 +52,7 @@ fuzz:
 	@tools/fuzz
 
 exhaustive: build/build.ninja
+	@tools/need test
 	@$(MESON) test -C build --suite exhaustive --print-errorlogs --timeout-multiplier 0
 
 lint:
@@ -63,6 +64,7 @@ bundle: all
 	@tools/bundle
 
 install: all
+	@$(MESON) configure build -Dprefix=$(abspath $(PREFIX))
 	@DESTDIR=$(DESTDIR) $(MESON) install -C build
 
 clean:

@@ -447,6 +447,9 @@ image) shift; image "$@" ;;
 kubectl) shift; exec "$bin/kubectl" --kubeconfig "$kubeconfig" "$@" ;;
 kubeconfig) kubeconfig_by_token "${2:?name}" "${3:?token}" ;;
 ctr) shift; exec "$bin/ctr" -a "$cri" -n k8s.io "$@" ;;
-env) printf 'export KUBECONFIG=%q PATH=%q:$PATH CONTAINER_RUNTIME_ENDPOINT=%q\n' "$kubeconfig" "$bin" "unix://$cri" ;;
+env)
+	# shellcheck disable=SC2016 # for the shell that evaluates it
+	printf 'export KUBECONFIG=%q PATH=%q:$PATH CONTAINER_RUNTIME_ENDPOINT=%q\n' "$kubeconfig" "$bin" "unix://$cri"
+	;;
 *) sed -n '2,/^set -/{/^set -/d;s/^# \{0,1\}//;p}' "$0"; [ -z "${1:-}" ] || exit 2 ;;
 esac
