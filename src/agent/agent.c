@@ -221,6 +221,8 @@ static void done(struct kf_agent *a)
 	kf_pod_rows_done(&a->pods);
 	kf_ledger_close(a->ledger);
 	kf_files_free(a->files);
+	kf_labels_done(&a->features);
+	kf_labels_done(&a->features_seen);
 	kf_node_free(a->node);
 	kf_nvml_close(a->driver);
 	kf_kube_config_free(a->kube_config);
@@ -252,6 +254,7 @@ int kf_agent_run(const struct kf_settings *set, struct kf_error *err)
 	if (!a)
 		return kf_fail(err, KF_E_NOMEM, 0, "no memory for the agent");
 	a->set = set;
+	kf_wall(&a->started_s, &(int32_t){0});
 	r = uv_loop_init(&a->loop);
 	if (r < 0) {
 		free(a);

@@ -19,6 +19,7 @@
 #include "kube/watch.h"
 #include "kubelet/kubelet.h"
 #include "kubelet/podresources.h"
+#include "labels/labels.h"
 #include "model/holds.h"
 #include "model/node.h"
 #include "model/target.h"
@@ -29,6 +30,7 @@
 #define KF_LABEL_CONFIG	     "nvidia.com/mig.config"
 #define KF_LABEL_STATE	     "nvidia.com/mig.config.state"
 #define KF_ANNOTATION_REASON "kerf.dev/mig-config-reason"
+#define KF_ANNOTATION_CONFIG "kerf.dev/config-reason"
 
 /* How often the driver and the holders are looked at when nothing happens. */
 #define KF_POLL_MS 10000
@@ -79,7 +81,17 @@ struct kf_agent_counts {
 
 struct kf_agent {
 	uv_loop_t loop;
-	const struct kf_settings *set;
+	const struct kf_settings *set; /* in force: the caller's, or own_set */
+	struct kf_settings *own_set;   /* with what the configuration file says */
+	char *config_bytes;	       /* the file as it was read last */
+	size_t n_config;
+	struct kf_error config_err; /* why the file is not in force; code 0: it is */
+	int config_news;	    /* of that there is an Event to be told */
+	int config_patching;
+	char told_config[512]; /* the Node's annotation */
+	int withheld;	       /* there was no good file yet: nothing is offered */
+	uv_fs_event_t config_watch;
+	uv_timer_t config_timer;
 	int stopping;
 
 	/* observed */
@@ -90,6 +102,9 @@ struct kf_agent {
 	struct kf_files *files;
 	struct kf_caps caps;
 	int cdi_written;
+	struct kf_labels features;	/* as they should be */
+	struct kf_labels features_seen; /* as the Node has them */
+	int64_t started_s;
 	struct kf_runtime runtime;
 	struct kf_ledger *ledger;
 	struct kf_holds holds;
@@ -168,9 +183,23 @@ void kf_agent_ask_clear(struct kf_agent *a); /* has the kubelet let go of the wi
 int kf_agent_kubelet_is_there(const struct kf_agent *a); /* one that could hand out devices */
 void kf_agent_evict(struct kf_agent *a); /* evict.c: ask for the pods in the way to be ended */
 
+/* features.c */
+int kf_features_make(const struct kf_settings *set, const struct kf_node *node, int64_t started_s,
+		     struct kf_labels *ret, struct kf_error *err);
+void kf_agent_take_features(struct kf_agent *a, const struct kf_kube_node *node);
+unsigned kf_agent_feature_edits(struct kf_agent *a, struct kf_labels *set, struct kf_labels *drop,
+				struct kf_kube_edit **ret);
+
 /* reboot.c */
 void kf_agent_want_reboot(struct kf_agent *a, struct kf_setback *why);
 void kf_agent_reboot_if_told(struct kf_agent *a); /* once the Node says `rebooting` */
+
+/* config.c */
+void kf_agent_config_start(struct kf_agent *a);	 /* read it; trouble is told, not returned */
+void kf_agent_config_reload(struct kf_agent *a); /* if it has changed */
+void kf_agent_config_tell(struct kf_agent *a);	 /* Event and annotation, once the Node is known */
+void kf_agent_on_config_timer(uv_timer_t *timer);
+void kf_agent_config_done(struct kf_agent *a);
 
 /* sell.c */
 void kf_agent_sell(struct kf_agent *a); /* go on with a change of how devices are sold */

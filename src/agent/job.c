@@ -1,5 +1,6 @@
 /* What is done off the loop; see job.h. */
 #include "agent/job.h"
+#include "agent/internal.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -63,6 +64,7 @@ struct kf_job *kf_job_free(struct kf_job *job)
 		kf_holds_done(&job->holds);
 		kf_node_free(job->after);
 		kf_files_free(job->new_files);
+		kf_labels_done(&job->features);
 		free(job);
 	}
 	return NULL;
@@ -248,10 +250,10 @@ static int same_devices(const struct kf_node *a, const struct kf_node *b)
 }
 
 /*
- * A poll that finds what was there before writes nothing: the text for eight GPUs takes
+ * A poll that finds what was there before writes nothing: file and labels for eight GPUs take
  * milliseconds to make.  What is held does not matter then, since no device has gone.
  */
-static int file_is_current(const struct kf_job *job)
+static int nothing_new(const struct kf_job *job)
 {
 	char path[512];
 
@@ -283,7 +285,12 @@ static void bring_up_to_date(struct kf_job *job)
 		if (kf_files_read(root, job->after->driver_version, &job->new_files, &err) < 0)
 			trouble(job, &err);
 	view.files = job->new_files ? job->new_files : job->files;
-	if (!job->set->cdi_dir[0] || file_is_current(job))
+	if (nothing_new(job))
+		return;
+	if (job->set->labels != KF_LABELS_OFF &&
+	    kf_features_make(job->set, job->after, job->started_s, &job->features, &err) < 0)
+		trouble(job, &err);
+	if (!job->set->cdi_dir[0])
 		return;
 	answer = kf_spec_write(job->set->cdi_dir, &view, &job->holds, &opt, &err);
 	job->cdi_written = answer >= 0 && answer != KF_SPEC_PARTIAL;

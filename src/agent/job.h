@@ -14,6 +14,7 @@
 #include "base/error.h"
 #include "cdi/files.h"
 #include "config/settings.h"
+#include "labels/labels.h"
 #include "mig/caps.h"
 #include "model/holds.h"
 #include "model/node.h"
@@ -58,6 +59,8 @@ struct kf_job {
 	struct kf_node *after;	    /* NULL when it could not be read */
 	struct kf_files *new_files; /* NULL: as before */
 	int opened;		    /* the driver's session is a new one */
+	int64_t started_s;	    /* of the program, for the labels */
+	struct kf_labels features;  /* out: GPU Feature Discovery's labels; empty: as before */
 	int cdi_written;	    /* in and out: the CDI file is as it should be */
 	struct kf_caps caps;	    /* in: those known before; read anew with a new session */
 	struct kf_outcome *outcome; /* one a step */

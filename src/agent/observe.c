@@ -102,6 +102,11 @@ void kf_agent_take_job(struct kf_agent *a, struct kf_job *job)
 	a->node = kf_take(job->after);
 	a->caps = job->caps;
 	a->cdi_written = job->cdi_written;
+	if (job->features.n) {
+		kf_labels_done(&a->features);
+		a->features = job->features;
+		job->features = (struct kf_labels){0};
+	}
 	if (!changed)
 		return;
 	a->quick_looks = KF_QUICK_LOOKS;

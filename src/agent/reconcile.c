@@ -186,6 +186,7 @@ static void on_job_done(struct kf_job *job)
 		kf_withdraw_set(&a->withdrawals, KF_WITHDRAW_ASKED);
 	kf_job_free(job);
 	kf_agent_publish(a);
+	kf_agent_patch(a);
 	if (a->job_wanted) {
 		a->job_wanted = 0;
 		kf_agent_read(a);
@@ -209,6 +210,7 @@ int kf_agent_start_job(struct kf_agent *a, const struct kf_step *steps, unsigned
 	job->caps = a->caps; /* stay where they cannot be read anew */
 	job->save = save;
 	job->cdi_written = a->cdi_written;
+	job->started_s = a->started_s;
 	snprintf(job->config, sizeof(job->config), "%s", a->config);
 	job->done = on_job_done;
 	job->userdata = a;

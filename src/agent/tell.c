@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "agent/internal.h"
+#include "base/alloc.h"
 #include "base/log.h"
 #include "base/text.h"
 
@@ -126,6 +127,7 @@ static void on_patched(void *ud, int result, const struct kf_kube_node *node,
 
 		snprintf(a->seen_state, sizeof(a->seen_state), "%s", state ? state : "");
 		snprintf(a->seen_reason, sizeof(a->seen_reason), "%s", reason ? reason : "");
+		kf_agent_take_features(a, node);
 		kf_agent_reboot_if_told(a);
 		kf_agent_patch(a);
 		return;
@@ -135,32 +137,60 @@ static void on_patched(void *ud, int result, const struct kf_kube_node *node,
 	uv_timer_start(&a->patch_timer, on_patch_timer, 2000, 0);
 }
 
-void kf_agent_patch(struct kf_agent *a)
+/* State and reason of the configuration, where they differ; without a selection they are not ours
+ * to remove: NVIDIA's manager leaves them as well. */
+static unsigned state_edits(struct kf_agent *a, struct kf_kube_edit edit[2])
 {
 	const char *state = kf_state_text(a->state);
-	struct kf_kube_edit edit[] = {
-		{KF_KUBE_LABEL, KF_LABEL_STATE, state[0] ? state : NULL},
-		{KF_KUBE_ANNOTATION, KF_ANNOTATION_REASON, a->reason[0] ? a->reason : NULL},
-	};
+
+	if (a->state == KF_STATE_NONE && !a->config[0])
+		return 0;
+	if (!strcmp(a->seen_state, state) && !strcmp(a->seen_reason, a->reason))
+		return 0;
+	edit[0] = (struct kf_kube_edit){KF_KUBE_LABEL, KF_LABEL_STATE, state[0] ? state : NULL};
+	edit[1] = (struct kf_kube_edit){KF_KUBE_ANNOTATION, KF_ANNOTATION_REASON,
+					a->reason[0] ? a->reason : NULL};
+	return 2;
+}
+
+static void send_patch(struct kf_agent *a, const struct kf_kube_edit *edit, unsigned n)
+{
 	struct kf_error err = {0};
 
-	/* Before the Node has been seen we do not know what is selected, so there is nothing to
-	 * say. */
-	if (!a->kube || !a->label_known || a->patching || a->stopping)
+	if (n == 0)
 		return;
-	/* Without a selection the label is not ours to remove: NVIDIA's manager leaves it as well.
-	 */
-	if (a->state == KF_STATE_NONE && !a->config[0])
-		return;
-	if (!strcmp(a->seen_state, state) && !strcmp(a->seen_reason, a->reason))
-		return;
-	if (kf_kube_node_patch(a->kube, a->set->node_name, edit, 2, NULL, on_patched, a, &err) <
+	if (kf_kube_node_patch(a->kube, a->set->node_name, edit, n, NULL, on_patched, a, &err) <
 	    0) {
 		kf_log_fail(KF_WARN, "kube", &err, "telling the Node again in 2 s");
 		uv_timer_start(&a->patch_timer, on_patch_timer, 2000, 0);
 		return;
 	}
 	a->patching = 1;
+}
+
+void kf_agent_patch(struct kf_agent *a)
+{
+	struct kf_labels set = {0}, drop = {0};
+	struct kf_kube_edit *features, *edit, state[2];
+	unsigned n, m;
+
+	/* Before the Node has been seen we do not know what is selected, so there is nothing to
+	 * say. */
+	if (!a->kube || !a->label_known || a->patching || a->stopping)
+		return;
+	n = kf_agent_feature_edits(a, &set, &drop, &features);
+	m = state_edits(a, state);
+	edit = kf_calloc(n + m, sizeof(*edit));
+	if (edit) {
+		memcpy(edit, state, m * sizeof(*edit));
+		if (n)
+			memcpy(edit + m, features, n * sizeof(*edit));
+		send_patch(a, edit, n + m);
+	}
+	free(edit);
+	free(features);
+	kf_labels_done(&set);
+	kf_labels_done(&drop);
 }
 
 static void take_node(struct kf_agent *a, const struct kf_kube_node *node)
@@ -175,6 +205,7 @@ static void take_node(struct kf_agent *a, const struct kf_kube_node *node)
 		a->rebooted = !strcmp(a->seen_state, kf_state_text(KF_STATE_REBOOTING));
 	a->label_known = 1;
 	uv_timer_stop(&a->patience);
+	kf_agent_take_features(a, node);
 	kf_agent_choose(a, config ? config : "", KF_BY_LABEL);
 	kf_agent_patch(a);
 }

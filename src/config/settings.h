@@ -28,6 +28,7 @@ enum kf_device_list {
 enum kf_device_id { KF_ID_UUID, KF_ID_INDEX };
 enum kf_cdi_use { KF_CDI_AUTO, KF_CDI_CDI, KF_CDI_DEVICES };
 enum kf_when_blocked { KF_BLOCKED_WAIT, KF_BLOCKED_EVICT };
+enum kf_label_place { KF_LABELS_NODE, KF_LABELS_FILE, KF_LABELS_OFF };
 
 #define KF_SETTINGS(X)                                                                             \
 	X(config_file, TEXT, "", "", "config-file", "CONFIG_FILE", "",                             \
@@ -79,6 +80,8 @@ enum kf_when_blocked { KF_BLOCKED_WAIT, KF_BLOCKED_EVICT };
 	  "MIG configurations, mig-parted's format v1; not given: the built-in set")               \
 	X(when_blocked, ONE, "wait evict", "", "when-blocked", "KERF_WHEN_BLOCKED", "wait",        \
 	  "what to do with pods on slices that a relabel needs gone")                              \
+	X(labels, ONE, "node file off", "", "labels", "KERF_LABELS", "node",                       \
+	  "GPU Feature Discovery's labels: on our Node, in NFD's features.d, or not at all")       \
 	X(with_reboot, FLAG, "", "", "with-reboot", "WITH_REBOOT", "false",                        \
 	  "reboot the node when a MIG mode stays pending")                                         \
 	X(log_level, ONE, "debug info warn error", "", "log-level", "KERF_LOG_LEVEL", "info",      \

@@ -43,7 +43,8 @@ def test_a_container_is_given_its_slice_by_cdi_name_and_nothing_else(node):
     assert [name.split("=")[1] for name in answer["cdi"]] == [node.device("one")]
     spec = json.loads(next(node.agent.cdi_dir.glob("*.json")).read_text())
     assert "NVIDIA_VISIBLE_DEVICES=void" in spec["containerEdits"]["env"]
-    assert answer["envs"] == {} and answer["device_nodes"] == [] and answer["mounts"] == []
+    assert answer["envs"] == {"KERF_DEVICES": node.device("one")}
+    assert answer["device_nodes"] == [] and answer["mounts"] == []
 
 
 def test_two_slices_in_one_container_are_two_devices(node):

@@ -1,0 +1,75 @@
+/*
+ * The Node's feature labels, GPU Feature Discovery's: made by the jobs from what they read, and
+ * written in the same patch as the state, so that the Node is told once.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "agent/internal.h"
+#include "base/alloc.h"
+#include "base/log.h"
+#include "labels/facts.h"
+#include "labels/file.h"
+#include "labels/labels.h"
+
+/* In the worker: the labels of what the job has read, and the file of them where that is wanted. */
+int kf_features_make(const struct kf_settings *set, const struct kf_node *node, int64_t started_s,
+		     struct kf_labels *ret, struct kf_error *err)
+{
+	struct kf_label_choices choices = {
+		.strategy = (enum kf_mig_strategy)set->mig_strategy,
+		.sharing = set->sharing ? KF_SHARING_TIME_SLICING : KF_SHARING_NONE,
+		.rules = set->sharing,
+		.timestamp = started_s,
+	};
+	struct kf_label_facts facts = {0};
+	const char *root = strcmp(set->root, "/") ? set->root : "";
+	kf_auto_mem char *path = NULL;
+
+	kf_label_facts_read(root, NULL, node, &facts);
+	if (kf_labels_make(node, &facts, &choices, ret, err) < 0)
+		return -1;
+	if (set->labels != KF_LABELS_FILE)
+		return 0;
+	path = kf_asprintf("%s%s", root, KF_FEATURES_FILE);
+	if (!path)
+		return kf_fail(err, KF_E_NOMEM, 0, "no memory for the path of the features file");
+	return kf_labels_write(ret, path, err) < 0 ? -1 : 0;
+}
+
+/* What the Node has of ours, as the API server showed it last. */
+void kf_agent_take_features(struct kf_agent *a, const struct kf_kube_node *node)
+{
+	unsigned i;
+
+	a->features_seen.n = 0;
+	for (i = 0; i < node->n_labels; i++)
+		if (kf_label_is_ours(node->labels[i].key))
+			kf_labels_set(&a->features_seen, node->labels[i].key,
+				      node->labels[i].value);
+}
+
+/* The edits from what the Node has to what it shall have; they point into *set and *drop. */
+unsigned kf_agent_feature_edits(struct kf_agent *a, struct kf_labels *set, struct kf_labels *drop,
+				struct kf_kube_edit **ret)
+{
+	struct kf_error err = {0};
+	unsigned i, n = 0;
+
+	*ret = NULL;
+	if (a->set->labels != KF_LABELS_NODE || a->features.n == 0)
+		return 0;
+	if (kf_labels_diff(&a->features_seen, &a->features, set, drop, &err) < 0) {
+		kf_log_fail(KF_WARN, "labels", &err, "the Node's labels stay as they are");
+		return 0;
+	}
+	if (set->n + drop->n == 0)
+		return 0;
+	*ret = kf_calloc(set->n + drop->n, sizeof(**ret));
+	for (i = 0; *ret && i < set->n; i++)
+		(*ret)[n++] = (struct kf_kube_edit){KF_KUBE_LABEL, set->label[i].key,
+						    set->label[i].value};
+	for (i = 0; *ret && i < drop->n; i++)
+		(*ret)[n++] = (struct kf_kube_edit){KF_KUBE_LABEL, drop->label[i].key, NULL};
+	return n;
+}

@@ -1,0 +1,45 @@
+"""GPU Feature Discovery's labels, on our Node or in NFD's file."""
+import subprocess
+
+from harness import KERF, quiet_env, wait_until
+
+
+def labels(node):
+    return {k: v for k, v in node.api.node()["metadata"].get("labels", {}).items()
+            if k.startswith("nvidia.com/")}
+
+
+def told(node, *flags):
+    """What `kerf labels` would write."""
+    out = subprocess.run([KERF, "labels", "--root", node.machine.root, "--no-timestamp", *flags],
+                         text=True, capture_output=True, check=True, env=quiet_env()).stdout
+    return dict(line.split("=", 1) for line in out.splitlines())
+
+
+def test_the_node_carries_the_labels_of_what_it_has_and_only_those(node):
+    node.api.label("as-it-was", "nvidia.com/gpu.present")
+    node.api.label("stale", "nvidia.com/mig-7g.40gb.count")
+    node.start(label="all-1g.5gb")
+    want = told(node, "--mig-strategy", "mixed")
+    assert want["nvidia.com/mig-1g.5gb.count"] == "56"
+    wait_until(lambda: want.items() <= labels(node).items(), lambda: f"labels: {labels(node)}")
+    assert "nvidia.com/mig-7g.40gb.count" not in labels(node), "a stale label of ours stays"
+    assert labels(node)["nvidia.com/gpu.present"] == "as-it-was", "a label of others was touched"
+    node.relabel("all-balanced")
+    wait_until(lambda: told(node, "--mig-strategy", "mixed").items() <= labels(node).items(),
+               lambda: f"labels: {labels(node)}")
+    assert "nvidia.com/mig-1g.5gb.count" in labels(node)
+    assert labels(node)["nvidia.com/mig-3g.20gb.count"] == "8"
+
+
+def test_labels_go_to_the_features_file_where_that_is_wanted(node):
+    file = node.machine.root / "etc/kubernetes/node-feature-discovery/features.d/gfd"
+    node.start("--labels", "file", label="all-1g.5gb")
+    wait_until(file.exists, "the features file")
+    wait_until(lambda: "nvidia.com/mig-1g.5gb.count=56" in file.read_text(), file.read_text)
+    assert "nvidia.com/mig-1g.5gb.count" not in labels(node)
+
+
+def test_labels_may_be_left_to_others(node):
+    node.start("--labels", "off", label="all-1g.5gb")
+    assert "nvidia.com/gpu.count" not in labels(node)
