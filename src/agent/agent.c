@@ -26,7 +26,12 @@ static void on_patience(uv_timer_t *timer)
 {
 	struct kf_agent *a = timer->data;
 
-	if (!a->label_known && a->saved && a->saved->config[0])
+	if (a->label_known)
+		return;
+	/* A change that was cut short knows the newer name. */
+	if (a->cut_short[0])
+		kf_agent_choose(a, a->cut_short, KF_BY_SAVED);
+	else if (a->saved && a->saved->config[0])
 		kf_agent_choose(a, a->saved->config, KF_BY_SAVED);
 }
 
@@ -97,7 +102,8 @@ static int open_state(struct kf_agent *a, struct kf_error *err)
 	answer = kf_intent_load(a->set->state_dir, &intent, &trouble);
 	if (answer < 0 || answer == KF_INTENT_BAD)
 		kf_log_fail(KF_WARN, "state", &trouble, "planning from what the GPUs carry");
-	if (answer == 0)
+	if (answer == 0) {
+		snprintf(a->cut_short, sizeof(a->cut_short), "%s", intent->config);
 		kf_log(KF_INFO, "state",
 		       "a change to MIG configuration %s was cut short after its intent of %u "
 		       "steps "

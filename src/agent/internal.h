@@ -123,6 +123,7 @@ struct kf_agent {
 	char config[64];	     /* "" : none is selected */
 	enum kf_chosen_by chosen_by;
 	struct kf_saved *saved;
+	char cut_short[64]; /* the configuration of an intent found at the start */
 	struct kf_target *target;
 	struct kf_plan *plan; /* the latest; NULL when settled */
 	struct kf_withdrawals withdrawals;

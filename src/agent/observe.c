@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "agent/internal.h"
 #include "base/alloc.h"
@@ -157,7 +158,11 @@ static int update_holds(struct kf_agent *a)
 
 	checkpoint_path(a, path, sizeof(path));
 	from.checkpoint_fresh = checkpoint_is_fresh(a);
-	if (kf_checkpoint_read(path, &checkpoint, &err) == 0)
+	/* A kubelet that has had a plugin has a checkpoint: a missing one says nothing of holders.
+	 */
+	if (access(path, F_OK) < 0)
+		from.checkpoint = NULL;
+	else if (kf_checkpoint_read(path, &checkpoint, &err) == 0)
 		from.checkpoint = &checkpoint;
 	else
 		kf_log_fail(KF_WARN, "kubelet", &err, "what is held stays held");

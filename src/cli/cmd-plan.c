@@ -1,6 +1,7 @@
 /* kerf plan, apply, assert, export: the planner by hand, without Kubernetes. */
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/alloc.h"
 #include "base/error.h"
@@ -163,11 +164,27 @@ static int apply_round(struct kf_local *l, int *more)
 	return carry_out(l, steps, n, 0);
 }
 
+/* Only the agent can withdraw a slice from the kubelet before it goes: say so where there is one.
+ */
+static void warn_of_kubelet(const struct kf_local *l)
+{
+	char path[512];
+
+	snprintf(path, sizeof(path), "%s/kubelet.sock", l->set->kubelet_dir);
+	if (access(path, F_OK) == 0)
+		fprintf(stderr,
+			"kerf: warning: a kubelet runs here (%s): a pod may be given a free slice "
+			"while it is destroyed; with `kerf agent` and a label that cannot be\n",
+			path);
+}
+
 static int run_apply(int argc, char **argv)
 {
 	struct kf_local l = {0};
 	int status = kf_local_args(&l, argc, argv), more = 1, round;
 
+	if (status == KF_EXIT_OK)
+		warn_of_kubelet(&l);
 	for (round = 0; status == KF_EXIT_OK && more && round < ROUNDS; round++) {
 		status = read_all(&l, 1);
 		if (status == KF_EXIT_OK)
