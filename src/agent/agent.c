@@ -106,9 +106,9 @@ static int open_state(struct kf_agent *a, struct kf_error *err)
 		snprintf(a->cut_short, sizeof(a->cut_short), "%s", intent->config);
 		kf_log(KF_INFO, "state",
 		       "a change to MIG configuration %s was cut short after its intent of %u "
-		       "steps "
-		       "was written; planning the rest from what the GPUs carry",
+		       "steps was written; planning the rest from what the GPUs carry",
 		       intent->config, intent->n);
+	}
 	return 0;
 }
 
