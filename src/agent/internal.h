@@ -139,6 +139,7 @@ struct kf_agent {
 	/* told */
 	enum kf_state state;
 	char reason[1024];
+	uint64_t said_at_ms;
 	struct kf_kubelet *kubelet;
 	struct kf_sale sale;
 	int asking_sale;     /* an answer about it is on its way */

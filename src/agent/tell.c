@@ -10,6 +10,7 @@
 
 #include "agent/internal.h"
 #include "base/alloc.h"
+#include "base/clock.h"
 #include "base/log.h"
 #include "base/text.h"
 
@@ -100,6 +101,12 @@ void kf_agent_say(struct kf_agent *a, enum kf_state state, const char *why)
 	kf_mend_utf8(reason);
 	if (a->state == state && !strcmp(a->reason, reason))
 		return;
+	/* Holders may come and go by the hundred; who is waited for is told once a second, since
+	 * that is how often a change that waits is looked at. */
+	if (a->state == state && state == KF_STATE_PENDING && a->reason[0] &&
+	    kf_now_ms() < a->said_at_ms + KF_WAIT_MS)
+		return;
+	a->said_at_ms = kf_now_ms();
 	a->state = state;
 	memcpy(a->reason, reason, sizeof(a->reason));
 	if (state != KF_STATE_NONE)
