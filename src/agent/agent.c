@@ -52,6 +52,7 @@ static void on_hup(uv_signal_t *handle, int signum)
 
 	(void)signum;
 	kf_log(KF_INFO, "agent", "SIGHUP: reading the configurations again");
+	kf_agent_config_reload(a);
 	kf_agent_load_configs(a);
 	memset(a->setback, 0, sizeof(a->setback));
 	kf_agent_read(a);
@@ -138,6 +139,7 @@ static int start(struct kf_agent *a, struct kf_error *err)
 	init_handles(a);
 	if (open_state(a, err) < 0)
 		return -1;
+	kf_agent_config_start(a);
 	/* What the ledger holds is known before anything is read or written. */
 	if (kf_holdings_update(a->ledger, &(struct kf_sources){0}, &a->holds, err) < 0)
 		return -1;
@@ -195,6 +197,7 @@ static void stop(struct kf_agent *a)
 	uv_timer_stop(&a->patch_timer);
 	uv_timer_stop(&a->names);
 	uv_timer_stop(&a->sale_timer);
+	uv_timer_stop(&a->config_timer);
 	kf_agent_kube_stop(a);
 	a->n_closing = 1;
 	if (a->kubelet) {
@@ -223,6 +226,7 @@ static void done(struct kf_agent *a)
 	kf_mig_configs_free(a->configs);
 	kf_withdraw_done(&a->withdrawals);
 	kf_sale_done(&a->sale);
+	kf_agent_config_done(a);
 	kf_holds_done(&a->holds);
 	kf_pod_rows_done(&a->pods);
 	kf_ledger_close(a->ledger);

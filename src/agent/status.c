@@ -7,6 +7,7 @@
 
 #include "agent/internal.h"
 #include "base/text.h"
+#include "model/share.h"
 
 /* --- to JSON ------------------------------------------------------------------------------- */
 
@@ -39,21 +40,52 @@ static const char *state_of(const struct kf_status_view *v, const struct kf_gpu 
 	return v->holds && kf_holds_find(v->holds, id) ? "held" : "free";
 }
 
+/* As what the kubelet has it, and in how many replicas: 0, it is sold whole. */
+static unsigned sold_as(const struct kf_status_view *v, const char *id, const char **ret)
+{
+	unsigned o, d, n = 0;
+
+	for (o = 0; v->listed && o < v->listed->n; o++) {
+		const struct kf_offer *offer = &v->listed->offer[o];
+
+		for (d = 0; d < offer->n; d++)
+			if (kf_share_same_device(offer->device[d].id, id)) {
+				*ret = offer->resource;
+				n += kf_share_replica(offer->device[d].id) >= 0;
+			}
+	}
+	return n;
+}
+
+static void add_sale(json_t *json, const struct kf_status_view *v, const char *id)
+{
+	const char *resource = NULL;
+	unsigned n = sold_as(v, id, &resource);
+
+	if (json && resource)
+		json_object_set_new(json, "resource", json_string(resource));
+	if (json && n)
+		json_object_set_new(json, "replicas", json_integer((json_int_t)n));
+}
+
 static json_t *slice_json(const struct kf_status_view *v, const struct kf_gpu *gpu,
 			  const struct kf_instance *in, const struct kf_ci *ci)
 {
 	unsigned size = in->profile == KF_NONE ? 0 : gpu->shape.profile[in->profile].size;
 	char resource[64];
+	json_t *json;
 
 	if (v->strategy == KF_MIG_MIXED)
 		kf_slice_resource(ci->name, resource, sizeof(resource));
 	else
 		snprintf(resource, sizeof(resource), "nvidia.com/gpu");
-	return json_pack("{s:s,s:s,s:i,s:i,s:i,s:i,s:I,s:i,s:s,s:s,s:o}", "uuid", ci->uuid,
+	json = json_pack("{s:s,s:s,s:i,s:i,s:i,s:i,s:I,s:i,s:s,s:s,s:o}", "uuid", ci->uuid,
 			 "profile", ci->name, "gpuInstance", (int)in->id, "computeInstance",
 			 (int)ci->id, "start", (int)in->start, "size", (int)size, "memoryMiB",
 			 (json_int_t)ci->memory_mib, "sm", (int)ci->sm, "resource", resource,
 			 "state", state_of(v, gpu, ci->uuid), "holders", holders_json(v, ci->uuid));
+	add_sale(json, v, ci->uuid);
+	return json;
 }
 
 static json_t *starts_json(const struct kf_profile *p)
@@ -108,6 +140,7 @@ static json_t *gpu_json(const struct kf_status_view *v, const struct kf_gpu *gpu
 			 holders_json(v, gpu->uuid), "slices", slices);
 	if (json)
 		json_object_set_new(json, "profiles", profiles_json(&gpu->shape));
+	add_sale(json, v, gpu->uuid);
 	if (json && gpu->trouble[0])
 		json_object_set_new(json, "trouble", json_string(gpu->trouble));
 	return json;
@@ -146,6 +179,20 @@ static void add_node(json_t *json, const struct kf_status_view *v)
 	json_object_set_new(json, "gpus", gpus);
 }
 
+static void add_notes(json_t *json, const char *notes)
+{
+	json_t *list = json_array();
+	size_t n;
+
+	for (; notes && *notes; notes += n + (notes[n] == '\n')) {
+		n = strcspn(notes, "\n");
+		json_array_append_new(list, json_stringn(notes, n));
+	}
+	if (json_array_size(list))
+		json_object_set(json, "notes", list);
+	json_decref(list);
+}
+
 json_t *kf_status_json(const struct kf_status_view *v)
 {
 	static const char *const strategy[] = {"none", "single", "mixed"};
@@ -162,6 +209,8 @@ json_t *kf_status_json(const struct kf_status_view *v)
 	add_text(json, "warning", v->warning);
 	add_text(json, "driverTrouble", v->driver_trouble);
 	add_text(json, "containers", v->cdi);
+	add_text(json, "configTrouble", v->file_trouble);
+	add_notes(json, v->notes);
 	if (v->node)
 		add_node(json, v);
 	if (v->counts)
@@ -187,6 +236,9 @@ char *kf_agent_status_json(const struct kf_agent *a)
 		.warning = warning,
 		.cdi = cdi,
 		.counts = &a->counts,
+		.listed = &a->sale.listed,
+		.file_trouble = a->config_err.msg,
+		.notes = a->set->notes,
 	};
 	json_t *json;
 	char *text;
@@ -232,6 +284,18 @@ static void add_holders(struct kf_text *t, json_t *holders)
 	}
 }
 
+/* "3 of 10 replicas held", where it is shared. */
+static void add_replicas(struct kf_text *t, json_t *device)
+{
+	json_t *holders = json_object_get(device, "holders"), *h;
+	int n = get_int(device, "replicas"), held = 0;
+	size_t i;
+
+	json_array_foreach(holders, i, h) held += json_object_get(h, "pid") == NULL;
+	if (n)
+		kf_text_addf(t, "  %d of %d replicas held", held, n);
+}
+
 static void add_slice(struct kf_text *t, json_t *s, int wide)
 {
 	int start = get_int(s, "start"), size = get_int(s, "size");
@@ -242,6 +306,7 @@ static void add_slice(struct kf_text *t, json_t *s, int wide)
 		     get_int(s, "memoryMiB") / 1024.0, get_int(s, "sm"), get(s, "state"));
 	if (wide)
 		kf_text_addf(t, "  %s", get(s, "uuid"));
+	add_replicas(t, s);
 	add_holders(t, json_object_get(s, "holders"));
 	kf_text_add(t, "\n");
 }
@@ -273,6 +338,7 @@ static void add_gpu(struct kf_text *t, json_t *gpu, int wide)
 			     get(gpu, "state"));
 	if (wide)
 		kf_text_addf(t, "  %s  %s", get(gpu, "uuid"), get(gpu, "busId"));
+	add_replicas(t, gpu);
 	add_holders(t, json_object_get(gpu, "holders"));
 	if (get(gpu, "trouble")[0])
 		kf_text_addf(t, "\n    %s", get(gpu, "trouble"));
@@ -282,7 +348,8 @@ static void add_gpu(struct kf_text *t, json_t *gpu, int wide)
 
 static void add_head(struct kf_text *t, json_t *status)
 {
-	json_t *driver = json_object_get(status, "driver");
+	json_t *driver = json_object_get(status, "driver"), *note;
+	size_t i;
 
 	if (driver)
 		kf_text_addf(t, "driver %s, CUDA %s, migStrategy %s\n", get(driver, "version"),
@@ -295,6 +362,10 @@ static void add_head(struct kf_text *t, json_t *status)
 		kf_text_add(t, "no MIG configuration is selected: the slices stay as they are\n");
 	if (get(status, "warning")[0])
 		kf_text_addf(t, "warning: %s\n", get(status, "warning"));
+	if (get(status, "configTrouble")[0])
+		kf_text_addf(t, "configuration file: %s\n", get(status, "configTrouble"));
+	json_array_foreach(json_object_get(status, "notes"), i, note)
+		kf_text_addf(t, "note: %s\n", json_string_value(note));
 	if (get(status, "driverTrouble")[0])
 		kf_text_addf(t, "driver: %s\n", get(status, "driverTrouble"));
 }

@@ -5,6 +5,7 @@
 
 #include "agent/withdraw.h"
 #include "config/settings.h"
+#include "kubelet/offer.h"
 #include "model/holds.h"
 #include "model/node.h"
 
@@ -23,6 +24,9 @@ struct kf_status_view {
 	const char *cdi;     /* how containers get their devices, and why so */
 	const char *warning; /* of the strategy: slices held back */
 	const struct kf_agent_counts *counts;
+	const struct kf_offers *listed; /* what the kubelet is offered */
+	const char *file_trouble;	/* why the configuration file is not in force */
+	const char *notes;		/* on what it says, a line each */
 };
 
 /* NULL: no memory.  The caller's to json_decref. */

@@ -55,7 +55,7 @@ void kf_agent_publish(struct kf_agent *a)
 	struct kf_offer_rules rules;
 	struct kf_error err = {0};
 
-	if (!a->node || !a->kubelet)
+	if (!a->node || !a->kubelet || a->withheld)
 		return;
 	kf_agent_offer_rules(a, &rules);
 	if (kf_offers_make(a->node, &rules, &offers, &err) < 0 ||
@@ -208,11 +208,15 @@ static void take_node(struct kf_agent *a, const struct kf_kube_node *node)
 
 	snprintf(a->seen_state, sizeof(a->seen_state), "%s", state ? state : "");
 	snprintf(a->seen_reason, sizeof(a->seen_reason), "%s", reason ? reason : "");
+	reason = kf_kube_node_annotation(node, KF_ANNOTATION_CONFIG);
+	if (!a->config_patching)
+		snprintf(a->told_config, sizeof(a->told_config), "%s", reason ? reason : "");
 	if (!a->label_known)
 		a->rebooted = !strcmp(a->seen_state, kf_state_text(KF_STATE_REBOOTING));
 	a->label_known = 1;
 	uv_timer_stop(&a->patience);
 	kf_agent_take_features(a, node);
+	kf_agent_config_tell(a);
 	kf_agent_choose(a, config ? config : "", KF_BY_LABEL);
 	kf_agent_patch(a);
 }

@@ -12,19 +12,6 @@ static void set_up_log(const struct kf_settings *set)
 	kf_log_setup((enum kf_log_level)set->log_level, (enum kf_log_format)set->log_format);
 }
 
-/* Parts of a file of NVIDIA's that this version does not serve: said once, loudly. */
-static void log_notes(const struct kf_settings *set)
-{
-	const char *line = set->notes;
-
-	while (line && *line) {
-		size_t n = strcspn(line, "\n");
-
-		kf_log(KF_WARN, "config", "%.*s", (int)n, line);
-		line += n + (line[n] == '\n');
-	}
-}
-
 static int print_help(void)
 {
 	struct kf_text text = {0};
@@ -48,10 +35,9 @@ static int run(int argc, char **argv)
 
 	if (argc > 1 && !strcmp(argv[1], "--flags"))
 		return print_help();
-	if (kf_settings_parse(argc, argv, &set, &err) < 0)
+	if (kf_settings_flags(argc, argv, &set, &err) < 0)
 		return kf_cli_fail(&err, KF_EXIT_USAGE);
 	set_up_log(set);
-	log_notes(set);
 	if (kf_agent_run(set, &err) < 0)
 		return kf_cli_fail(&err, KF_EXIT_FAILED);
 	return KF_EXIT_OK;
@@ -61,7 +47,7 @@ const struct kf_command kf_cmd_agent = {
 	.name = "agent",
 	.summary = "serve this node: slices to the kubelet, mig.config labels carried out",
 	.usage = "usage: kerf agent [FLAG...]\n\n"
-		 "Runs until SIGTERM; SIGHUP reads the MIG configurations again.\n"
+		 "Runs until SIGTERM; SIGHUP reads the configurations again.\n"
 		 "`kerf agent --flags` lists the flags with their environment variables and "
 		 "defaults.\n",
 	.run = run,

@@ -374,7 +374,7 @@ static int read_env(struct kf_settings *s, unsigned i, struct kf_error *err)
 	return 0;
 }
 
-int kf_settings_parse(int argc, char **argv, struct kf_settings **ret, struct kf_error *err)
+int kf_settings_flags(int argc, char **argv, struct kf_settings **ret, struct kf_error *err)
 {
 	kf_auto(kf_settings_freep) struct kf_settings *s = NULL;
 	unsigned row;
@@ -391,6 +391,18 @@ int kf_settings_parse(int argc, char **argv, struct kf_settings **ret, struct kf
 	for (row = 0; row < N_NOT_SERVED; row++)
 		if (read_other_env(s, row, err) < 0)
 			return -1;
+	s->argc = argc;
+	s->argv = argv;
+	*ret = kf_take(s);
+	return 0;
+}
+
+int kf_settings_parse(int argc, char **argv, struct kf_settings **ret, struct kf_error *err)
+{
+	kf_auto(kf_settings_freep) struct kf_settings *s = NULL;
+
+	if (kf_settings_flags(argc, argv, &s, err) < 0 || !s)
+		return -1;
 	if (*s->config_file && kf_plugin_config_load(s->config_file, s, err) < 0)
 		return -1;
 	*ret = kf_take(s);

@@ -135,6 +135,8 @@ struct kf_settings {
 	unsigned line[KF_N_SETTINGS];	  /* in the file, of those that are from it */
 	struct kf_sharing *sharing; /* time-slicing and names, as the file has them; NULL: none */
 	struct kf_sharing *mps;	    /* read, not served; NULL: none */
+	int argc;		    /* of kf_settings_flags, borrowed */
+	char **argv;
 	char *notes; /* a line for each thing that was asked for and does not come as asked */
 };
 
@@ -145,6 +147,8 @@ struct kf_settings {
  * variable, or the file and line that cannot be understood.
  */
 int kf_settings_parse(int argc, char **argv, struct kf_settings **ret, struct kf_error *err);
+/* The same without the file. */
+int kf_settings_flags(int argc, char **argv, struct kf_settings **ret, struct kf_error *err);
 /* Only the defaults. */
 int kf_settings_new(struct kf_settings **ret, struct kf_error *err);
 struct kf_settings *kf_settings_free(struct kf_settings *s);

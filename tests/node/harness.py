@@ -512,10 +512,11 @@ class Node:
         twice = {one: pods for one, pods in held.items() if len(pods) > 1}
         assert twice == {}, f"given twice: {twice}"
         there = self.machine.slices()
-        lost = [one for one in held if one.startswith("MIG-") and one not in there]
+        devices = {one.split("::")[0] for one in held}
+        lost = [one for one in devices if one.startswith("MIG-") and one not in there]
         assert lost == [], f"slices of running pods are gone: {lost}"
         if self.agent.alive():
-            missing = set(held) - self.agent.cdi_names()
+            missing = devices - self.agent.cdi_names()
             assert missing == set(), f"devices of running pods are in no CDI file: {missing}"
 
     def close(self):
