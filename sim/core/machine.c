@@ -41,16 +41,8 @@ static int text(const struct reader *r, const struct kf_yaml_node *map, const ch
 		size_t size)
 {
 	const struct kf_yaml_node *node = kf_yaml_get(map, key);
-	const char *s;
 
-	if (!node)
-		return 0;
-	if (kf_yaml_string(r->y, node, &s, r->err) < 0)
-		return -1;
-	if (strlen(s) >= size)
-		return kf_yaml_fail(r->y, node, r->err, "is longer than %zu characters", size - 1);
-	snprintf(out, size, "%s", s);
-	return 0;
+	return node ? kf_yaml_copy(r->y, node, out, size, r->err) : 0;
 }
 
 /* The file's own product, else one that is compiled in; each is kept once. */

@@ -65,6 +65,21 @@ int kf_yaml_string(const struct kf_yaml *y, const struct kf_yaml_node *node, con
 	return 0;
 }
 
+int kf_yaml_copy(const struct kf_yaml *y, const struct kf_yaml_node *node, char *out, size_t size,
+		 struct kf_error *err)
+{
+	const char *s;
+	size_t n;
+
+	if (kf_yaml_string(y, node, &s, err) < 0)
+		return -1;
+	n = strlen(s);
+	if (n >= size)
+		return kf_yaml_fail(y, node, err, "is longer than %zu characters", size - 1);
+	memcpy(out, s, n + 1);
+	return 0;
+}
+
 static int one_of(const char *s, const char *const *words)
 {
 	for (; *words; words++)

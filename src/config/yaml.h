@@ -74,6 +74,9 @@ int kf_yaml_is(const struct kf_yaml *y, const struct kf_yaml_node *node, enum kf
 /* The text of a scalar; it lives as long as the tree. */
 int kf_yaml_string(const struct kf_yaml *y, const struct kf_yaml_node *node, const char **ret,
 		   struct kf_error *err);
+/* The same copied into out[size]; refused where it is longer.  `out` is written only on success. */
+int kf_yaml_copy(const struct kf_yaml *y, const struct kf_yaml_node *node, char *out, size_t size,
+		 struct kf_error *err);
 /* true/false, and what YAML 1.1 (so NVIDIA's reader) takes for them: yes, no, on, off, y, n. */
 int kf_yaml_bool(const struct kf_yaml *y, const struct kf_yaml_node *node, int *ret,
 		 struct kf_error *err);

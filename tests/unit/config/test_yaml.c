@@ -216,6 +216,19 @@ static void takes_numbers_and_truth_as_written(void **state)
 	}
 }
 
+static void copies_text_that_fits(void **state)
+{
+	kf_auto(kf_yaml_freep) struct kf_yaml *y = read_text("k: four\n");
+	struct kf_error err = {0};
+	char exact[5], tight[4] = "old";
+
+	assert_int_equal(kf_yaml_copy(y, y->root->first, exact, sizeof(exact), &err), 0);
+	assert_string_equal(exact, "four");
+	assert_int_equal(kf_yaml_copy(y, y->root->first, tight, sizeof(tight), &err), -1);
+	assert_string_equal(err.msg, "f:1: k: is longer than 3 characters");
+	assert_string_equal(tight, "old");
+}
+
 static void suggests_the_key_that_was_meant(void **state)
 {
 	static const char *const known[] = {"mig-enabled", "devices", NULL};
@@ -278,6 +291,7 @@ int main(void)
 		cmocka_unit_test(refuses_too_deep_too_many_too_anchored),
 		cmocka_unit_test(refuses_ten_megabytes),
 		cmocka_unit_test(takes_numbers_and_truth_as_written),
+		cmocka_unit_test(copies_text_that_fits),
 		cmocka_unit_test(suggests_the_key_that_was_meant),
 		cmocka_unit_test(writes_what_it_has_read),
 		cmocka_unit_test(says_so_when_memory_runs_out),
