@@ -265,7 +265,8 @@ int kf_is_utf8(const char *s, size_t n)
 void kf_mend_utf8(char *s)
 {
 	while (*s) {
-		size_t n = (size_t)(follow((unsigned char)*s) + 1);
+		int more = follow((unsigned char)*s);
+		size_t n = more < 0 ? 0 : (size_t)more + 1;
 
 		if (n > 0 && strnlen(s, n) == n && kf_is_utf8(s, n)) {
 			s += n;
