@@ -189,6 +189,15 @@ static const char *shape_of(const struct kf_key *key)
 	return text[key->kind];
 }
 
+static void add_choices(struct kf_text *out, const char *words)
+{
+	for (; *words; words += strcspn(words, " "), words += *words == ' ') {
+		kf_text_add(out, " `");
+		kf_text_addn(out, words, strcspn(words, " "));
+		kf_text_add(out, "`");
+	}
+}
+
 static int add_row(void *with, const struct kf_key *key)
 {
 	struct kf_text *out = with;
@@ -200,8 +209,7 @@ static int add_row(void *with, const struct kf_key *key)
 	if (key->kind == KF_KEY_COUNT)
 		kf_text_addf(out, ", %.*s to %s", (int)strcspn(c, " "), c, strchr(c, ' ') + 1);
 	else
-		for (; *c; c += strcspn(c, " "), c += *c == ' ')
-			kf_text_addf(out, " `%.*s`", (int)strcspn(c, " "), c);
+		add_choices(out, c);
 	kf_text_addf(out, " | %s%s%s |\n", key->help,
 		     key->traits & KF_KEY_NOTED && key->help[0] ? "; " : "",
 		     key->traits & KF_KEY_NOTED ? "not served by this version" : "");
