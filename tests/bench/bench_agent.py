@@ -92,7 +92,8 @@ def allocations(node):
 
 
 def size(node, when):
-    row(f"RSS, {when}", node.agent.memory_kib("Rss") / 1024, "MiB", 14, "NVIDIA's four: 164 MiB")
+    row(f"RSS, {when}", node.agent.memory_kib("Rss") / 1024, "MiB", 14,
+        "without a real driver's 18.7; NVIDIA's four: 164 MiB")
     row(f"anonymous memory, {when}", node.agent.memory_kib("Anonymous") / 1024, "MiB", 4)
 
 
