@@ -173,8 +173,8 @@ static void warn_of_kubelet(const struct kf_local *l)
 	snprintf(path, sizeof(path), "%s/kubelet.sock", l->set->kubelet_dir);
 	if (access(path, F_OK) == 0)
 		fprintf(stderr,
-			"kerf: warning: a kubelet runs here (%s): a pod may be given a free slice "
-			"while it is destroyed; with `kerf agent` and a label that cannot be\n",
+			"kerf: warning: a kubelet runs here (%s): it may give a pod a free slice "
+			"that is being destroyed; `kerf agent` and a label rule that out\n",
 			path);
 }
 
