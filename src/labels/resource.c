@@ -215,7 +215,7 @@ static void put_single(struct make *m, const struct migs *migs)
 
 	if (!gpu)
 		return;
-	if (!any_empty(m->node, migs) && !kf_make_first(m->node, 0) &&
+	if (migs->n && !any_empty(m->node, migs) && !kf_make_first(m->node, 0) &&
 	    count_profile(migs, 0) == migs->n) {
 		put_mig(m, FULL_GPU, migs->n, &migs->at[0]);
 		return;
