@@ -12,6 +12,7 @@
 struct device {
 	const char *id; /* of any replica */
 	unsigned gpu;	/* index; KF_MAX_GPUS when the node does not have it */
+	unsigned start; /* of a slice, on its GPU */
 	int given;	/* replicas given away */
 	int picked;	/* in this call */
 };
@@ -31,17 +32,19 @@ struct picking {
 	struct choice *choice;
 };
 
-static unsigned gpu_of(const struct kf_node *node, const char *id)
+static void locate(const struct kf_node *node, struct device *d)
 {
 	const struct kf_gpu *gpu;
 	struct kf_slice_ref ref;
-	char device[KF_UUID];
+	char id[KF_UUID];
 
-	kf_share_device_id(id, device);
-	gpu = kf_node_find_gpu(node, device);
-	if (!gpu && kf_node_find_slice(node, device, &ref))
+	kf_share_device_id(d->id, id);
+	gpu = kf_node_find_gpu(node, id);
+	if (!gpu && kf_node_find_slice(node, id, &ref)) {
 		gpu = ref.gpu;
-	return gpu ? gpu->index % KF_MAX_GPUS : KF_MAX_GPUS;
+		d->start = ref.instance->start;
+	}
+	d->gpu = gpu ? gpu->index % KF_MAX_GPUS : KF_MAX_GPUS;
 }
 
 /* Replicas of one device stand beside each other, so the last one found is looked at first. */
@@ -54,7 +57,8 @@ static struct device *find_device(struct picking *k, const char *id)
 			return &k->device[i];
 	if (k->n_devices == MAX_DEVICES)
 		return &k->device[0];
-	k->device[k->n_devices] = (struct device){.id = id, .gpu = gpu_of(k->p->node, id)};
+	k->device[k->n_devices] = (struct device){.id = id};
+	locate(k->p->node, &k->device[k->n_devices]);
 	return &k->device[k->n_devices++];
 }
 
@@ -95,6 +99,9 @@ static int better(const struct picking *k, const struct choice *a, const struct 
 		return sign * x->given < sign * y->given;
 	if (x->gpu != y->gpu)
 		return x->gpu < y->gpu;
+	/* low places first: there the planner, too, keeps small slices when a GPU is cut anew */
+	if (x->start != y->start)
+		return x->start < y->start;
 	if (x != y)
 		return strcmp(x->id, y->id) < 0;
 	return kf_share_replica(a->id) < kf_share_replica(b->id);
