@@ -26,6 +26,8 @@ static void on_patience(uv_timer_t *timer)
 {
 	struct kf_agent *a = timer->data;
 
+	if (!a->label_known)
+		kf_agent_config_label(a, NULL);
 	if (a->label_known)
 		return;
 	/* A change that was cut short knows the newer name. */

@@ -6,11 +6,17 @@
  * since a copy of it lies in the state directory.  With none yet nothing is offered, and the Node
  * says why.
  *
+ * With --config-dir there are several, as a ConfigMap's volume has them, and the Node's label
+ * chooses by name (NVIDIA's config-manager, nvidia-stack.md 1.2).  A name that is not there changes
+ * nothing.
+ *
  * The file's folder is watched rather than the file, since a ConfigMap's volume changes by a link
  * beside it (`..data`) being renamed.
  */
+#include <dirent.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "agent/internal.h"
 #include "base/log.h"
@@ -70,24 +76,126 @@ static void keep_copy(const struct kf_agent *a, const char *bytes, size_t n)
 		kf_log_fail(KF_WARN, "config", &err, "a restart with a broken file has no copy");
 }
 
+/* --- which file ---------------------------------------------------------------------------- */
+
+/* A file of --config-dir, as a ConfigMap has them: none of the kubelet's own `..data`. */
+static int is_name(const char *name)
+{
+	return name[0] && strncmp(name, "..", 2) != 0 && strcmp(name, ".") != 0 &&
+	       !strchr(name, '/');
+}
+
+/* 1 and the path, or 0: there is no such file. */
+static int find_named(const struct kf_agent *a, const char *name, char *out, size_t size)
+{
+	int n = is_name(name) ? snprintf(out, size, "%s/%s", a->set->config_dir, name) : -1;
+
+	return n > 0 && (size_t)n < size && access(out, R_OK) == 0;
+}
+
+/* The names that there are, for a sentence; answers how many. */
+static unsigned list_names(const struct kf_agent *a, char *out, size_t size)
+{
+	DIR *dir = opendir(a->set->config_dir);
+	struct dirent *entry;
+	unsigned n = 0;
+	size_t len = 0;
+
+	out[0] = '\0';
+	while (dir && (entry = readdir(dir)) && len + 1 < size) {
+		if (!is_name(entry->d_name))
+			continue;
+		snprintf(out + len, size - len, "%s%s", n++ ? ", " : "", entry->d_name);
+		len = strlen(out);
+	}
+	if (dir)
+		closedir(dir);
+	return n;
+}
+
+static int no_such_name(const struct kf_agent *a, const char *by, const char *name,
+			struct kf_error *err)
+{
+	char names[300];
+	unsigned n = list_names(a, names, sizeof(names));
+
+	return kf_fail(err, KF_E_INPUT, 0, "%s: no configuration is called '%.100s' in %s: %s%s",
+		       by, name, a->set->config_dir, n ? "there are " : "there are none", names);
+}
+
+/* Where no name is chosen: NVIDIA's fallbacks, then --config-file. */
+static int fall_back(const struct kf_agent *a, char *out, size_t size)
+{
+	unsigned ways = a->set->fallback_strategies;
+	char names[300];
+
+	if (ways & KF_FALL_NAMED && find_named(a, "default", out, size))
+		return 0;
+	if (ways & KF_FALL_SINGLE && list_names(a, names, sizeof(names)) == 1 &&
+	    find_named(a, names, out, size))
+		return 0;
+	snprintf(out, size, "%s", ways & KF_FALL_EMPTY ? "" : a->set->config_file);
+	return 0;
+}
+
+/* The path of the file that counts, "" for none; or negative: its name is wrong. */
+static int choose_path(const struct kf_agent *a, char *out, size_t size, struct kf_error *err)
+{
+	if (!a->set->config_dir[0]) {
+		snprintf(out, size, "%s", a->set->config_file);
+		return 0;
+	}
+	if (a->config_label[0])
+		return find_named(a, a->config_label, out, size)
+			       ? 0
+			       : no_such_name(a, "label " KF_LABEL_PLUGIN, a->config_label, err);
+	if (a->set->default_config[0])
+		return find_named(a, a->set->default_config, out, size)
+			       ? 0
+			       : no_such_name(a, "--default-config", a->set->default_config, err);
+	return fall_back(a, out, size);
+}
+
+/* No file counts: what flags and environment say. */
+static int take_flags(struct kf_agent *a, struct kf_error *err)
+{
+	struct kf_settings *s = NULL;
+
+	if (kf_settings_flags(a->set->argc, a->set->argv, &s, err) < 0)
+		return -1;
+	take(a, s);
+	return 0;
+}
+
 /* 0: read and in force; 1: as it was; negative: *err. */
 static int read_file(struct kf_agent *a, struct kf_error *err)
 {
-	const char *path = a->set->config_file;
 	struct kf_settings *s = NULL;
 	kf_auto_mem char *bytes = NULL;
+	char path[sizeof(a->config_path)];
+	int moved;
 	size_t n;
 
+	if (choose_path(a, path, sizeof(path), err) < 0)
+		return -1;
+	moved = strcmp(path, a->config_path) != 0;
+	if (!path[0]) {
+		a->config_path[0] = '\0';
+		return moved || a->withheld ? take_flags(a, err) : 1;
+	}
 	bytes = kf_read_file(path, KF_YAML_BYTES, &n, err);
 	if (!bytes)
 		return -1;
-	if (a->config_bytes && n == a->n_config && !memcmp(bytes, a->config_bytes, n))
+	if (!moved && a->config_bytes && n == a->n_config && !memcmp(bytes, a->config_bytes, n))
 		return 1;
+	snprintf(a->config_path, sizeof(a->config_path), "%s", path);
 	free(a->config_bytes);
 	a->config_bytes = kf_take(bytes);
 	a->n_config = n;
-	if (make(a, a->config_bytes, n, path, &s, err) < 0)
+	if (make(a, a->config_bytes, n, path, &s, err) < 0) {
+		free(kf_take(a->config_bytes)); /* not in force, so it is looked at anew */
 		return -1;
+	}
 	take(a, s);
 	keep_copy(a, a->config_bytes, n);
 	return 0;
@@ -182,14 +290,13 @@ static void reload(struct kf_agent *a)
 		return;
 	}
 	answer = read_file(a, &err);
-	if (answer > 0)
-		return;
-	if (answer < 0)
+	if (answer < 0 && strcmp(a->config_err.msg, err.msg) != 0)
 		kf_log_fail(KF_ERROR, "config", &err,
 			    a->withheld ? "nothing is offered until it is mended"
 					: "the configuration in force stays");
-	else
-		kf_log(KF_INFO, "config", "%s: in force", a->set->config_file);
+	else if (answer == 0)
+		kf_log(KF_INFO, "config", "%s: in force",
+		       a->config_path[0] ? a->config_path : "no configuration file");
 	set_trouble(a, &err);
 	kf_agent_config_tell(a);
 	if (answer == 0) {
@@ -206,10 +313,26 @@ void kf_agent_on_config_timer(uv_timer_t *timer)
 		reload(a);
 }
 
+static int has_file(const struct kf_agent *a)
+{
+	return a->set->config_file[0] || a->set->config_dir[0];
+}
+
 void kf_agent_config_reload(struct kf_agent *a)
 {
-	if (a->set->config_file[0])
+	if (has_file(a))
 		reload(a);
+}
+
+void kf_agent_config_label(struct kf_agent *a, const char *label)
+{
+	if (!a->set->config_dir[0] || (!label && a->kube && !a->withheld))
+		return;
+	if (label && a->label_told && !strcmp(label, a->config_label))
+		return;
+	a->label_told = label != NULL;
+	snprintf(a->config_label, sizeof(a->config_label), "%s", label ? label : "");
+	reload(a);
 }
 
 static void on_change(uv_fs_event_t *watch, const char *name, int events, int status)
@@ -223,10 +346,12 @@ static void on_change(uv_fs_event_t *watch, const char *name, int events, int st
 
 static void watch_folder(struct kf_agent *a)
 {
-	char folder[512], *slash;
+	char folder[512], *slash = NULL;
 	int r;
 
-	snprintf(folder, sizeof(folder), "%s", a->set->config_file);
+	snprintf(folder, sizeof(folder), "%s/", a->set->config_dir);
+	if (!a->set->config_dir[0])
+		snprintf(folder, sizeof(folder), "%s", a->set->config_file);
 	slash = strrchr(folder, '/');
 	if (slash)
 		slash[slash == folder] = '\0';
@@ -244,11 +369,16 @@ void kf_agent_config_start(struct kf_agent *a)
 	uv_timer_init(&a->loop, &a->config_timer);
 	uv_fs_event_init(&a->loop, &a->config_watch);
 	a->config_timer.data = a->config_watch.data = a;
-	if (!a->set->config_file[0]) {
+	if (!has_file(a)) {
 		log_notes(a->set);
 		return;
 	}
 	watch_folder(a);
+	if (a->set->config_dir[0]) { /* the label is awaited, with what was in force before */
+		a->withheld = read_copy(a) < 0;
+		snprintf(a->config_path, sizeof(a->config_path), "?");
+		return;
+	}
 	if (read_file(a, &err) >= 0)
 		return;
 	set_trouble(a, &err);

@@ -30,6 +30,7 @@
 #define KF_LABEL_CONFIG	     "nvidia.com/mig.config"
 #define KF_LABEL_STATE	     "nvidia.com/mig.config.state"
 #define KF_ANNOTATION_REASON "kerf.dev/mig-config-reason"
+#define KF_LABEL_PLUGIN	     "nvidia.com/device-plugin.config"
 #define KF_ANNOTATION_CONFIG "kerf.dev/config-reason"
 
 /* How often the driver and the holders are looked at when nothing happens. */
@@ -85,7 +86,10 @@ struct kf_agent {
 	struct kf_settings *own_set;   /* with what the configuration file says */
 	char *config_bytes;	       /* the file as it was read last */
 	size_t n_config;
+	char config_path[512];	    /* where from; "": no file counts */
+	char config_label[256];	    /* nvidia.com/device-plugin.config */
 	struct kf_error config_err; /* why the file is not in force; code 0: it is */
+	int label_told;		    /* config_label is what the Node has */
 	int config_news;	    /* of that there is an Event to be told */
 	int config_patching;
 	char told_config[512]; /* the Node's annotation */
@@ -199,7 +203,8 @@ void kf_agent_reboot_if_told(struct kf_agent *a); /* once the Node says `rebooti
 /* config.c */
 void kf_agent_config_start(struct kf_agent *a);	 /* read it; trouble is told, not returned */
 void kf_agent_config_reload(struct kf_agent *a); /* if it has changed */
-void kf_agent_config_tell(struct kf_agent *a);	 /* Event and annotation, once the Node is known */
+void kf_agent_config_label(struct kf_agent *a, const char *label); /* NULL: the Node is silent */
+void kf_agent_config_tell(struct kf_agent *a); /* Event and annotation, once the Node is known */
 void kf_agent_on_config_timer(uv_timer_t *timer);
 void kf_agent_config_done(struct kf_agent *a);
 

@@ -203,6 +203,7 @@ void kf_agent_patch(struct kf_agent *a)
 static void take_node(struct kf_agent *a, const struct kf_kube_node *node)
 {
 	const char *config = kf_kube_node_label(node, KF_LABEL_CONFIG);
+	const char *plugin = kf_kube_node_label(node, KF_LABEL_PLUGIN);
 	const char *state = kf_kube_node_label(node, KF_LABEL_STATE);
 	const char *reason = kf_kube_node_annotation(node, KF_ANNOTATION_REASON);
 
@@ -216,6 +217,7 @@ static void take_node(struct kf_agent *a, const struct kf_kube_node *node)
 	a->label_known = 1;
 	uv_timer_stop(&a->patience);
 	kf_agent_take_features(a, node);
+	kf_agent_config_label(a, plugin ? plugin : "");
 	kf_agent_config_tell(a);
 	kf_agent_choose(a, config ? config : "", KF_BY_LABEL);
 	kf_agent_patch(a);

@@ -27,12 +27,21 @@ enum kf_device_list {
 };
 enum kf_device_id { KF_ID_UUID, KF_ID_INDEX };
 enum kf_cdi_use { KF_CDI_AUTO, KF_CDI_CDI, KF_CDI_DEVICES };
+enum kf_fallback { KF_FALL_NAMED = 1, KF_FALL_SINGLE = 2, KF_FALL_EMPTY = 4 };
 enum kf_when_blocked { KF_BLOCKED_WAIT, KF_BLOCKED_EVICT };
 enum kf_label_place { KF_LABELS_NODE, KF_LABELS_FILE, KF_LABELS_OFF };
 
 #define KF_SETTINGS(X)                                                                             \
 	X(config_file, TEXT, "", "", "config-file", "CONFIG_FILE", "",                             \
 	  "device plugin configuration, NVIDIA's format v1")                                       \
+	X(config_dir, TEXT, "", "", "config-dir", "CONFIG_FILE_SRCDIR", "",                        \
+	  "several of them, by the name that the label nvidia.com/device-plugin.config chooses")   \
+	X(default_config, TEXT, "", "", "default-config", "DEFAULT_CONFIG", "",                    \
+	  "the name where there is no label")                                                      \
+	X(fallback_strategies, SET, "named single empty", "", "fallback-strategies",               \
+	  "FALLBACK_STRATEGIES", "",                                                               \
+	  "where there is no such name either: the one called default, the only one, none at "     \
+	  "all; in this order")                                                                    \
 	X(mig_strategy, ONE, "none single mixed", "flags.migStrategy migStrategy", "mig-strategy", \
 	  "MIG_STRATEGY", "none", "how MIG devices are named to Kubernetes")                       \
 	X(fail_on_init_error, FLAG, "", "flags.failOnInitError", "fail-on-init-error",             \

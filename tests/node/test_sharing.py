@@ -272,3 +272,67 @@ def test_edits_without_end_lose_no_pod_and_sell_nothing_twice(make_node):
         for turn in range(24):
             ways = {("::" in one) for t, one, _ in seen if t == turn}
             assert len(ways) < 2, f"{device} held in two ways at turn {turn}: {seen}"
+
+
+PLUGIN = "nvidia.com/device-plugin.config"
+
+
+def named(make_node, files, *flags, label=None):
+    """A node with --config-dir; the label is there before the agent."""
+    node = make_node("g4dn.xlarge")
+    node.configs = node.folder / "configs"
+    node.configs.mkdir()
+    for name, text in files.items():
+        (node.configs / name).write_text(text)
+    if label:
+        node.api.label(label, PLUGIN)
+    node.start("--config-dir", node.configs, *flags)
+    return node
+
+
+def test_the_label_chooses_among_named_configs_while_pods_run(make_node):
+    node = named(make_node, {"ten": TEN, "two": RENAMED, "whole": WHOLE}, label="ten")
+    node.wait_allocatable({GPU: 10})
+    node.kubelet.add("p", GPU)
+    node.wait_phase("Running", "p")
+    node.api.label("two", PLUGIN)
+    wait_until(lambda: list(node.kubelet.lists[GPU].values()) == [False],
+               lambda: f"the held replica alone is listed: {node.kubelet.lists}")
+    assert node.kubelet.pods()["p"]["phase"] == "Running"
+    node.kubelet.delete("p")
+    node.wait_allocatable({SHARED: 2}, seconds=60)
+    node.api.label("whole", PLUGIN)
+    node.wait_allocatable({GPU: 1})
+
+
+def test_a_name_that_is_not_there_is_an_event_and_changes_nothing(make_node):
+    node = named(make_node, {"ten": TEN, "two": RENAMED}, label="ten")
+    node.wait_allocatable({GPU: 10})
+    node.api.label("eleven", PLUGIN)
+    reason = wait_until(lambda: annotation(node), "the annotation")
+    assert "no configuration is called 'eleven'" in reason and "two" in reason
+    wait_until(lambda: ("ConfigRefused", reason) in node.api.events(), lambda: node.api.events())
+    assert node.kubelet.allocatable() == {GPU: 10}
+    node.api.label("ten", PLUGIN)
+    wait_until(lambda: annotation(node) == "", lambda: annotation(node))
+
+
+@pytest.mark.parametrize("files, flags, want", [
+    ({"ten": TEN, "two": RENAMED}, ["--default-config", "two"], {SHARED: 2}),
+    ({"ten": TEN, "default": RENAMED}, ["--fallback-strategies", "named,single"], {SHARED: 2}),
+    ({"ten": TEN}, ["--fallback-strategies", "named,single"], {GPU: 10}),
+    ({"ten": TEN, "two": RENAMED}, ["--fallback-strategies", "named,single,empty"], {GPU: 1}),
+], ids=["default", "named", "single", "empty"])
+def test_without_a_label_the_default_and_then_the_fallbacks_count(make_node, files, flags, want):
+    node = named(make_node, files, *flags)
+    node.wait_allocatable(want)
+
+
+def test_a_named_config_that_comes_later_counts_when_it_is_there(make_node):
+    node = named(make_node, {"ten": TEN}, label="late")
+    wait_until(lambda: "'late'" in annotation(node), "the annotation")
+    assert node.kubelet.lists == {}
+    (node.configs / "late").write_text(RENAMED)
+    node.wait_allocatable({SHARED: 2})
+    node.agent.restart()
+    node.wait_allocatable({SHARED: 2})
