@@ -60,11 +60,11 @@ static int parse_create(int argc, char **argv, struct wish *w)
 	int i;
 
 	for (i = 1; i < argc; i++) {
-		const char *next = i + 1 < argc ? argv[i + 1] : NULL;
+		int more = i + 1 < argc;
 
-		if (!strcmp(argv[i], "--driver") && next)
+		if (!strcmp(argv[i], "--driver") && more)
 			w->driver = argv[++i];
-		else if (!strcmp(argv[i], "--cuda") && next)
+		else if (!strcmp(argv[i], "--cuda") && more)
 			w->cuda = argv[++i];
 		else if (argv[i][0] == '-' || w->dir)
 			return -1;
