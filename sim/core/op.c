@@ -152,6 +152,30 @@ int kf_sim_lose(struct kf_sim *sim, unsigned gpu, int back, struct kf_error *err
 	return 0;
 }
 
+void kf_sim_ail(struct kf_sim *sim, unsigned gpu, unsigned recovery, unsigned remap,
+		unsigned fabric)
+{
+	struct kf_sim_now *now;
+
+	kf_sim_lock(sim->state);
+	now = kf_sim_begin(sim->state, gpu);
+	if (recovery != KF_SIM_NONE)
+		now->recovery = recovery;
+	if (remap != KF_SIM_NONE)
+		now->remap = remap;
+	if (fabric != KF_SIM_NONE)
+		now->fabric = fabric + 1;
+	kf_sim_commit(sim->state, gpu);
+	kf_sim_unlock(sim->state);
+}
+
+/* What a reset ends: not a row remapping that has failed. */
+static void mend(struct kf_sim_now *now)
+{
+	now->recovery = 0;
+	now->remap &= ~1u;
+}
+
 static int check_process(struct kf_sim_state *s, const struct kf_sim_process *p,
 			 struct kf_error *err)
 {
@@ -221,6 +245,7 @@ int kf_sim_reset(struct kf_sim *sim, unsigned gpu, struct kf_error *err)
 	clear_instances(now);
 	now->mig_current = now->mig_pending;
 	now->lost = 0;
+	mend(now);
 	s->nodes_stale = 1;
 	kf_sim_commit(s, gpu);
 	kf_sim_caps_sync(sim->dir, s);
@@ -244,6 +269,7 @@ static void unload(struct kf_sim *sim)
 		struct kf_sim_now *now = kf_sim_begin(s, i);
 
 		clear_instances(now);
+		mend(now);
 		if (s->machine.product[s->machine.gpu[i].product].resetless)
 			now->mig_pending = 0;
 		now->mig_current = now->mig_pending;

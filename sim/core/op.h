@@ -22,6 +22,11 @@ int kf_sim_xid(struct kf_sim *sim, unsigned gpu, unsigned xid, unsigned gi, unsi
 	       struct kf_error *err);
 /* The GPU falls off the bus (with its XID 79), or is back. */
 int kf_sim_lose(struct kf_sim *sim, unsigned gpu, int back, struct kf_error *err);
+/* What the driver says of the GPU's health from now on, until a reset or reload: NVML's recovery
+ * action; of row remapping bit 0 (waits for a reset) and bit 1 (has failed, for good); the state of
+ * its fabric registration (for good).  KF_SIM_NONE leaves one as it is. */
+void kf_sim_ail(struct kf_sim *sim, unsigned gpu, unsigned recovery, unsigned remap,
+		unsigned fabric);
 
 /* Put a process on a GPU or instance: it must be one that can have processes. */
 int kf_sim_put_process(struct kf_sim *sim, const struct kf_sim_process *p, struct kf_error *err);

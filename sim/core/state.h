@@ -23,7 +23,7 @@
 struct kf_error;
 
 #define KF_SIM_MAGIC	 0x4B53494Du /* "MISK" */
-#define KF_SIM_LAYOUT	 1	     /* raised when a struct below changes */
+#define KF_SIM_LAYOUT	 2	     /* raised when a struct below changes */
 #define KF_SIM_GPUS	 32	     /* what mig-minors has room for */
 #define KF_SIM_PRODUCTS	 8
 #define KF_SIM_CLIENTS	 256
@@ -106,6 +106,9 @@ struct kf_sim_now {
 	uint32_t power_limit_mw;
 	uint32_t generation; /* of the last instance made */
 	uint32_t xids;
+	uint32_t recovery; /* NVML's recovery action */
+	uint32_t remap;	   /* row remapping: bit 0 waits for a reset, bit 1 has failed */
+	uint32_t fabric;   /* state of the fabric registration and 1; 0: as the product has it */
 	struct kf_sim_gi gi[KF_MAX_INSTANCES];
 	/* per cent * microseconds that ended processes ran, per instance; the last: off MIG */
 	uint64_t sm_done[KF_MAX_INSTANCES + 1], dram_done[KF_MAX_INSTANCES + 1];

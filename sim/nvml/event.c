@@ -1,4 +1,5 @@
 /* Events: sets that wait for what `kerf sim xid` and `kerf sim lose` make happen. */
+#include <errno.h>
 #include <linux/futex.h>
 #include <stdlib.h>
 #include <sys/syscall.h>
@@ -91,12 +92,13 @@ static int lost(struct kf_sim_state *s, nvmlEventSet_t set)
 	return 0;
 }
 
-/* Until the number of events is another than `seen`, or for `us`; may end early. */
-static void sleep_on(uint32_t *event, uint32_t seen, uint64_t us)
+/* Until the number of events is another than `seen`, or for `us`; may end early.  1 if a signal
+ * ended it. */
+static int sleep_on(uint32_t *event, uint32_t seen, uint64_t us)
 {
 	struct timespec limit = {(time_t)(us / 1000000), (long)(us % 1000000 * 1000)};
 
-	syscall(SYS_futex, event, FUTEX_WAIT, seen, &limit, NULL, 0);
+	return syscall(SYS_futex, event, FUTEX_WAIT, seen, &limit, NULL, 0) < 0 && errno == EINTR;
 }
 
 /* One look: SUCCESS, GPU_IS_LOST, or TIMEOUT for nothing yet; *seen is how far it looked. */
@@ -113,7 +115,8 @@ static nvmlReturn_t look(nvmlEventSet_t set, nvmlEventData_t *data, uint32_t *se
 	return lost(s, set) ? NVML_ERROR_GPU_IS_LOST : NVML_ERROR_TIMEOUT;
 }
 
-/* Answers TIMEOUT after the time asked, never before. */
+/* Answers TIMEOUT after the time asked, or at once when the thread handles a signal (as on an H100
+ * with driver 580). */
 nvmlReturn_t nvmlEventSetWait_v2(nvmlEventSet_t set, nvmlEventData_t *data, unsigned timeout_ms)
 {
 	uint64_t end = kf_sim_us() + timeout_ms * 1000ull, now;
@@ -130,7 +133,8 @@ nvmlReturn_t nvmlEventSetWait_v2(nvmlEventSet_t set, nvmlEventData_t *data, unsi
 		now = kf_sim_us();
 		if (now >= end)
 			return NVML_ERROR_TIMEOUT;
-		sleep_on(&kf_sim_here.state->event, seen, end - now);
+		if (sleep_on(&kf_sim_here.state->event, seen, end - now))
+			return NVML_ERROR_TIMEOUT;
 	}
 }
 

@@ -87,6 +87,12 @@ static uint64_t value(const struct spot *at, unsigned id)
 	case 83:
 	case 191:
 		return kf_sim_energy_mj(at);
+	case NVML_FI_DEV_REMAPPED_PENDING:
+		return at->now->remap & 1;
+	case NVML_FI_DEV_REMAPPED_FAILURE:
+		return at->now->remap >> 1;
+	case NVML_FI_DEV_GET_GPU_RECOVERY_ACTION:
+		return at->now->recovery;
 	case NVML_FI_DEV_IS_RESETLESS_MIG_SUPPORTED:
 		return p->resetless;
 	case 185:

@@ -394,7 +394,9 @@ nvmlReturn_t nvmlDeviceGetRemappedRows(nvmlDevice_t device, unsigned *corrected,
 	TRY(kf_sim_board(s, device, &at));
 	if (at.product->retired)
 		return NVML_ERROR_NOT_SUPPORTED;
-	*corrected = *uncorrected = *pending = *failed = 0;
+	*corrected = *uncorrected = 0;
+	*pending = at.now->remap & 1;
+	*failed = at.now->remap >> 1;
 	return NVML_SUCCESS;
 }
 

@@ -274,6 +274,8 @@ nvmlReturn_t nvmlDeviceGetGpuFabricInfoV(nvmlDevice_t device, nvmlGpuFabricInfo_
 	info->status = NVML_SUCCESS;
 	info->cliqueId = 0;
 	info->state = linked(s, &at) && at.product->architecture >= NVML_DEVICE_ARCH_HOPPER ? 3 : 0;
+	if (at.now->fabric)
+		info->state = at.now->fabric - 1;
 	info->healthMask = 0;
 	if (info->version == KF_NVML_VERSION(nvmlGpuFabricInfo_v3_t, 3))
 		v3->healthSummary = 0;

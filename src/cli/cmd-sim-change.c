@@ -24,6 +24,9 @@
 	X(pid, 0x7FFFFFFF)                                                                         \
 	X(memory, 16u << 20)                                                                       \
 	X(sm, 100)                                                                                 \
+	X(recovery, 99)                                                                            \
+	X(remap, 3)                                                                                \
+	X(fabric, 3)                                                                               \
 	X(dram, 100)                                                                               \
 	X(for, 1u << 30)
 
@@ -216,6 +219,27 @@ int kf_sim_cmd_lose(int argc, char **argv)
 		r = -1;
 	else
 		r = kf_sim_lose(&sim, gpu, o.back, &err);
+	return end(&sim, r < 0, &err);
+}
+
+int kf_sim_cmd_ail(int argc, char **argv)
+{
+	struct kf_error err = {0};
+	struct options o;
+	struct kf_sim sim;
+	unsigned gpu;
+	int r = begin(argc, argv, 2, &o, &sim);
+
+	if (r != KF_EXIT_OK)
+		return r;
+	if (o.n_words < 2 || !(GIVEN(&o, recovery) || GIVEN(&o, remap) || GIVEN(&o, fabric)))
+		r = kf_fail(&err, KF_E_INPUT, 0,
+			    "ail wants DIR, GPU and --recovery, --remap or --fabric");
+	else
+		r = kf_sim_parse_gpu(&sim, o.word[1], &gpu, &err);
+	if (r == 0)
+		kf_sim_ail(&sim, gpu, INSTANCE(&o, recovery), INSTANCE(&o, remap),
+			   INSTANCE(&o, fabric));
 	return end(&sim, r < 0, &err);
 }
 

@@ -25,6 +25,7 @@ static const char usage[] =
 	"       kerf sim fault DIR CALL --clear\n"
 	"       kerf sim xid DIR GPU XID [--gi G [--ci C]]\n"
 	"       kerf sim lose DIR GPU [--back]\n"
+	"       kerf sim ail DIR GPU [--recovery ACTION] [--remap 0-3] [--fabric 0-3]\n"
 	"       kerf sim process DIR add --gpu N [--gi G --ci C] --pid P [--memory MIB] [--sm "
 	"PCT]\n"
 	"                [--dram PCT] [--kind compute|graphics|mps|holder] [--name TEXT]\n"
@@ -198,6 +199,7 @@ static const struct {
 	{"fault", kf_sim_cmd_fault},
 	{"xid", kf_sim_cmd_xid},
 	{"lose", kf_sim_cmd_lose},
+	{"ail", kf_sim_cmd_ail},
 	{"process", kf_sim_cmd_process},
 	{"busy", kf_sim_cmd_busy},
 	{"reset", kf_sim_cmd_reset},

@@ -9,6 +9,7 @@ int kf_sim_kubelet(int argc, char **argv);
 int kf_sim_cmd_fault(int argc, char **argv);
 int kf_sim_cmd_xid(int argc, char **argv);
 int kf_sim_cmd_lose(int argc, char **argv);
+int kf_sim_cmd_ail(int argc, char **argv);
 int kf_sim_cmd_process(int argc, char **argv);
 int kf_sim_cmd_busy(int argc, char **argv);
 int kf_sim_cmd_reset(int argc, char **argv);

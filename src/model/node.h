@@ -49,6 +49,7 @@ struct kf_instance {
 /* Where a GPU stands in an NVLink fabric. */
 struct kf_fabric {
 	int attached; /* registration is complete and went well, and the cluster has a UUID */
+	int waiting;  /* there is a fabric, and registration is not complete or went wrong */
 	unsigned char cluster[16];
 	unsigned clique;
 };
@@ -57,6 +58,14 @@ enum kf_gpu_state {
 	KF_GPU_OK,
 	KF_GPU_LOST,	   /* fell off the bus; NVML_ERROR_GPU_IS_LOST */
 	KF_GPU_UNREADABLE, /* some call failed; trouble says which */
+};
+
+/* What the driver says of its health, as far as it answers; zeroed is well. */
+struct kf_condition {
+	unsigned
+		recovery; /* nvmlDeviceGpuRecoveryAction, 0 none; KF_NONE: this driver tells none */
+	int remap_pending; /* a row remapping waits for a reset */
+	int remap_failed;
 };
 
 struct kf_gpu {
@@ -74,6 +83,7 @@ struct kf_gpu {
 	int cc_major, cc_minor;
 	uint64_t memory_mib; /* total, MIG off or on */
 	struct kf_fabric fabric;
+	struct kf_condition condition;
 	int mig_capable;
 	int mig_current, mig_pending; /* 0 or 1 */
 	struct kf_shape shape;	      /* n == 0 when not capable, or when MIG is off and the driver

@@ -69,11 +69,32 @@ static void read_fabric(struct pass *p)
 	if (p->gpu->architecture < NVML_DEVICE_ARCH_HOPPER ||
 	    p->nv->nvmlDeviceGetGpuFabricInfoV(p->device, &info) != NVML_SUCCESS)
 		return;
+	fabric->waiting =
+		info.state == NVML_GPU_FABRIC_STATE_NOT_STARTED ||
+		info.state == NVML_GPU_FABRIC_STATE_IN_PROGRESS ||
+		(info.state == NVML_GPU_FABRIC_STATE_COMPLETED && info.status != NVML_SUCCESS);
 	fabric->attached = info.state == NVML_GPU_FABRIC_STATE_COMPLETED &&
 			   info.status == NVML_SUCCESS &&
 			   memcmp(info.clusterUuid, none, sizeof(none)) != 0;
 	memcpy(fabric->cluster, info.clusterUuid, sizeof(fabric->cluster));
 	fabric->clique = info.cliqueId;
+}
+
+/* Whichever of these the board or the driver does not have is well. */
+static void read_condition(struct pass *p)
+{
+	struct kf_condition *now = &p->gpu->condition;
+	nvmlFieldValue_t field[] = {{.fieldId = NVML_FI_DEV_GET_GPU_RECOVERY_ACTION},
+				    {.fieldId = NVML_FI_DEV_REMAPPED_PENDING},
+				    {.fieldId = NVML_FI_DEV_REMAPPED_FAILURE}};
+
+	now->recovery = KF_NONE;
+	if (p->nv->nvmlDeviceGetFieldValues(p->device, 3, field) != NVML_SUCCESS)
+		return;
+	if (field[0].nvmlReturn == NVML_SUCCESS)
+		now->recovery = field[0].value.uiVal;
+	now->remap_pending = field[1].nvmlReturn == NVML_SUCCESS && field[1].value.uiVal;
+	now->remap_failed = field[2].nvmlReturn == NVML_SUCCESS && field[2].value.uiVal;
 }
 
 static int read_identity(struct pass *p)
@@ -104,6 +125,7 @@ static int read_identity(struct pass *p)
 	    NVML_SUCCESS)
 		gpu->cc_major = gpu->cc_minor = 0;
 	read_fabric(p);
+	read_condition(p);
 	return 0;
 }
 
