@@ -166,6 +166,10 @@ void kf_sim_ail(struct kf_sim *sim, unsigned gpu, unsigned recovery, unsigned re
 	if (fabric != KF_SIM_NONE)
 		now->fabric = fabric + 1;
 	kf_sim_commit(sim->state, gpu);
+	if (recovery != KF_SIM_NONE)
+		kf_sim_event_push(sim->state,
+				  &(struct kf_sim_event){NVML_EVENT_TYPE_RECOVERY_ACTION, recovery,
+							 gpu, KF_SIM_NONE, KF_SIM_NONE});
 	kf_sim_unlock(sim->state);
 }
 

@@ -56,15 +56,16 @@ static void on_hup(uv_signal_t *handle, int signum)
 	kf_log(KF_INFO, "agent", "SIGHUP: reading the configurations again");
 	kf_agent_config_reload(a);
 	kf_agent_load_configs(a);
+	kf_agent_forget_ailments(a);
 	memset(a->setback, 0, sizeof(a->setback));
 	kf_agent_read(a);
 }
 
 static void init_handles(struct kf_agent *a)
 {
-	uv_timer_t *timer[] = {&a->soon,	&a->poll,	 &a->wait,
-			       &a->clear,	&a->stale_timer, &a->patience,
-			       &a->patch_timer, &a->names,	 &a->sale_timer};
+	uv_timer_t *timer[] = {&a->soon,	&a->poll,     &a->wait,	       &a->clear,
+			       &a->stale_timer, &a->patience, &a->patch_timer, &a->names,
+			       &a->sale_timer,	&a->probe};
 	size_t i;
 
 	for (i = 0; i < sizeof(timer) / sizeof(timer[0]); i++) {
@@ -149,6 +150,7 @@ static int start(struct kf_agent *a, struct kf_error *err)
 	kf_runtime_read(kf_job_root(a->set), &a->runtime);
 	if (start_kubelet(a, err) < 0)
 		return -1;
+	kf_agent_health_start(a);
 	/* Before anything else: the devices of pods that wait to be admitted again. */
 	if (kf_agent_start_job(a, NULL, 0, 0) < 0)
 		return kf_fail(err, KF_E_NOMEM, 0, "no memory for the first reading of the GPUs");
@@ -200,6 +202,7 @@ static void stop(struct kf_agent *a)
 	uv_timer_stop(&a->names);
 	uv_timer_stop(&a->sale_timer);
 	uv_timer_stop(&a->config_timer);
+	uv_timer_stop(&a->probe);
 	kf_agent_kube_stop(a);
 	a->n_closing = 1;
 	if (a->kubelet) {
@@ -217,6 +220,7 @@ static void stop(struct kf_agent *a)
 		kf_kube_close(a->kube, on_part_stopped, a);
 		a->kube = NULL;
 	}
+	a->n_closing += (unsigned)kf_agent_health_stop(a, on_part_stopped);
 	on_part_stopped(a);
 }
 
@@ -229,6 +233,7 @@ static void done(struct kf_agent *a)
 	kf_withdraw_done(&a->withdrawals);
 	kf_sale_done(&a->sale);
 	kf_agent_config_done(a);
+	kf_health_done(&a->health);
 	kf_holds_done(&a->holds);
 	kf_pod_rows_done(&a->pods);
 	kf_ledger_close(a->ledger);

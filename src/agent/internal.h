@@ -3,6 +3,7 @@
 
 #include <uv.h>
 
+#include "agent/events.h"
 #include "agent/grant.h"
 #include "agent/holdings.h"
 #include "agent/job.h"
@@ -12,6 +13,7 @@
 #include "cdi/runtime.h"
 #include "config/mig.h"
 #include "config/settings.h"
+#include "health/health.h"
 #include "kube/event.h"
 #include "kube/evict.h"
 #include "kube/http.h"
@@ -31,6 +33,7 @@
 #define KF_LABEL_STATE	     "nvidia.com/mig.config.state"
 #define KF_ANNOTATION_REASON "kerf.dev/mig-config-reason"
 #define KF_LABEL_PLUGIN	     "nvidia.com/device-plugin.config"
+#define KF_ANNOTATION_HEALTH "kerf.dev/health"
 #define KF_ANNOTATION_CONFIG "kerf.dev/config-reason"
 
 /* How often the driver and the holders are looked at when nothing happens. */
@@ -109,6 +112,12 @@ struct kf_agent {
 	struct kf_labels features;	/* as they should be */
 	struct kf_labels features_seen; /* as the Node has them */
 	int64_t started_s;
+	struct kf_health health;
+	struct kf_listener *listener; /* to the driver's events; NULL: none at present */
+	uint32_t listened_to;	      /* by it: tells one choice of GPUs from another */
+	uint64_t listener_began_ms, listen_after_ms;
+	int deaf; /* these GPUs have no events */
+	void (*listener_done)(void *ud);
 	struct kf_runtime runtime;
 	struct kf_ledger *ledger;
 	struct kf_holds holds;
@@ -136,6 +145,8 @@ struct kf_agent {
 	int withdrawn_meanwhile; /* and what it is asked about has changed since */
 	unsigned quick_looks;	 /* left, at what has just stopped answering */
 	struct kf_job *job;
+	int job_waits; /* for the listener to end, which the driver must not have open then */
+	uint64_t job_began_ms;
 	int dirty;
 	int job_wanted; /* read the driver again when the present job is over */
 	struct kf_setback setback[KF_MAX_GPUS]; /* by the GPU's place in the node */
@@ -161,6 +172,7 @@ struct kf_agent {
 	uv_process_t reboot;
 	char seen_state[64]; /* the Node's label as the API server has it */
 	char seen_reason[1024];
+	char ailments[1024], seen_ailments[1024]; /* of the annotation */
 	uint64_t evicted_at_ms;
 	int evicting;
 
@@ -168,7 +180,8 @@ struct kf_agent {
 	int status_open;
 	unsigned n_status_clients;
 
-	uv_timer_t soon, poll, wait, clear, stale_timer, patience, patch_timer, names, sale_timer;
+	uv_timer_t soon, poll, wait, clear, stale_timer, patience, patch_timer, names, sale_timer,
+		probe;
 	uv_signal_t on_term, on_int, on_hup;
 	struct kf_agent_counts counts;
 	unsigned n_closing;
@@ -185,6 +198,7 @@ void kf_agent_reconcile(struct kf_agent *a);
 void kf_agent_choose(struct kf_agent *a, const char *config, enum kf_chosen_by by);
 void kf_agent_load_configs(struct kf_agent *a);
 int kf_agent_start_job(struct kf_agent *a, const struct kf_step *steps, unsigned n, int save);
+int kf_agent_launch(struct kf_agent *a); /* a->job, that waited for the listener to end; 0 or -1 */
 void kf_agent_ask_clear(struct kf_agent *a); /* has the kubelet let go of the withdrawn? */
 int kf_agent_kubelet_is_there(const struct kf_agent *a); /* one that could hand out devices */
 void kf_agent_evict(struct kf_agent *a); /* evict.c: ask for the pods in the way to be ended */
@@ -195,6 +209,21 @@ int kf_features_make(const struct kf_settings *set, const struct kf_node *node, 
 void kf_agent_take_features(struct kf_agent *a, const struct kf_kube_node *node);
 unsigned kf_agent_feature_edits(struct kf_agent *a, struct kf_labels *set, struct kf_labels *drop,
 				struct kf_kube_edit **ret);
+
+/* health.c */
+void kf_agent_health_start(struct kf_agent *a);
+/* 1: the listener ends, and `done` comes with `a`; 0: there is none, and it does not. */
+int kf_agent_health_stop(struct kf_agent *a, void (*done)(void *ud));
+/* Have the listener that is wanted now: started, ended, or left as it is. */
+void kf_agent_listen(struct kf_agent *a);
+/* Do these steps want the listener gone?  1: it ends, and kf_agent_launch is called then. */
+int kf_agent_hush(struct kf_agent *a, const struct kf_step *steps, unsigned n);
+void kf_agent_probe(struct kf_agent *a); /* a->node was read anew, or could not be */
+void kf_agent_forget_ailments(struct kf_agent *a);
+/* What ails this device (GPU or MIG device; no replica); NULL: nothing. */
+const struct kf_ailment *kf_agent_ailment(const struct kf_agent *a, const char *id);
+void kf_agent_take_health(struct kf_agent *a, const struct kf_kube_node *node);
+unsigned kf_agent_health_edit(const struct kf_agent *a, struct kf_kube_edit *edit); /* 0 or 1 */
 
 /* reboot.c */
 void kf_agent_want_reboot(struct kf_agent *a, struct kf_setback *why);

@@ -94,6 +94,7 @@ void kf_agent_take_job(struct kf_agent *a, struct kf_job *job)
 	}
 	if (!job->after) {
 		all_silent(a);
+		kf_agent_probe(a);
 		return;
 	}
 	changed = gpus_changed_state(a->node, job->after);
@@ -108,6 +109,7 @@ void kf_agent_take_job(struct kf_agent *a, struct kf_job *job)
 		a->features = job->features;
 		job->features = (struct kf_labels){0};
 	}
+	kf_agent_probe(a);
 	if (!changed)
 		return;
 	a->quick_looks = KF_QUICK_LOOKS;

@@ -56,6 +56,8 @@ static unsigned unwell(const struct making *m, const struct kf_gpu *gpu, const c
 
 	if (m->rules->withdrawn && m->rules->withdrawn(m->rules->userdata, id))
 		bits |= KF_UNWELL_WITHDRAWN;
+	if (m->rules->ill && m->rules->ill(m->rules->userdata, id))
+		bits |= KF_UNWELL_ILL;
 	return bits;
 }
 

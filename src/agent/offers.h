@@ -18,6 +18,7 @@ enum kf_unwell {
 	KF_UNWELL_LOST = 2,	 /* its GPU does not answer */
 	KF_UNWELL_MIXED_UP = 4,	 /* `single` needs one profile on the node and this is another */
 	KF_UNWELL_TAKEN = 8,	 /* held under its other name (singleAlias) */
+	KF_UNWELL_ILL = 16,	 /* health/ has found something wrong with it */
 };
 
 struct kf_offer_rules {
@@ -28,6 +29,8 @@ struct kf_offer_rules {
 	const struct kf_sharing *sharing; /* may be NULL: every device is sold whole */
 	/* Is this device being withdrawn?  May be NULL. */
 	int (*withdrawn)(const void *userdata, const char *id);
+	/* Does something ail it?  May be NULL. */
+	int (*ill)(const void *userdata, const char *id);
 	const void *userdata;
 };
 

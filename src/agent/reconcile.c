@@ -187,6 +187,7 @@ static void on_job_done(struct kf_job *job)
 	kf_job_free(job);
 	kf_agent_publish(a);
 	kf_agent_patch(a);
+	kf_agent_listen(a);
 	if (a->job_wanted) {
 		a->job_wanted = 0;
 		kf_agent_read(a);
@@ -194,10 +195,22 @@ static void on_job_done(struct kf_job *job)
 	kf_agent_mark(a);
 }
 
+int kf_agent_launch(struct kf_agent *a)
+{
+	struct kf_error err = {0};
+
+	a->job_waits = 0;
+	a->job_began_ms = kf_now_ms();
+	if (kf_job_start(&a->loop, a->job, &err) == 0)
+		return 0;
+	kf_log_fail(KF_ERROR, "agent", &err, "trying again in 10 s");
+	a->job = kf_job_free(a->job);
+	return -1;
+}
+
 int kf_agent_start_job(struct kf_agent *a, const struct kf_step *steps, unsigned n, int save)
 {
-	kf_auto(kf_job_freep) struct kf_job *job = kf_job_new(steps, n, &a->holds);
-	struct kf_error err = {0};
+	struct kf_job *job = kf_job_new(steps, n, &a->holds);
 
 	if (!job) {
 		kf_log(KF_ERROR, "agent", "no memory for a driver job; trying again in 10 s");
@@ -214,12 +227,9 @@ int kf_agent_start_job(struct kf_agent *a, const struct kf_step *steps, unsigned
 	snprintf(job->config, sizeof(job->config), "%s", a->config);
 	job->done = on_job_done;
 	job->userdata = a;
-	if (kf_job_start(&a->loop, job, &err) < 0) {
-		kf_log_fail(KF_ERROR, "agent", &err, "trying again in 10 s");
-		return -1;
-	}
-	a->job = kf_take(job);
-	return 0;
+	a->job = job;
+	a->job_waits = kf_agent_hush(a, steps, n);
+	return a->job_waits ? 0 : kf_agent_launch(a);
 }
 
 /* --- withdrawals --------------------------------------------------------------------------- */

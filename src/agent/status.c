@@ -68,6 +68,21 @@ static void add_sale(json_t *json, const struct kf_status_view *v, const char *i
 		json_object_set_new(json, "replicas", json_integer((json_int_t)n));
 }
 
+/* What ails it, in words; a GPU that is cut is not ill with one of its slices. */
+static void add_ailment(const struct kf_status_view *v, const struct kf_gpu *gpu, unsigned gi,
+			unsigned ci, json_t *json)
+{
+	const struct kf_ailment *ill =
+		v->health ? kf_health_of(v->health, gpu->uuid, gi, ci) : NULL;
+	char text[400];
+
+	if (!json || !ill || (gi == KF_NONE && ill->gi != KF_NONE && gpu->n_instances))
+		return;
+	kf_ailment_text(ill, text, sizeof(text));
+	json_object_set_new(json, "state", json_string("unhealthy"));
+	json_object_set_new(json, "trouble", json_string(text));
+}
+
 static json_t *slice_json(const struct kf_status_view *v, const struct kf_gpu *gpu,
 			  const struct kf_instance *in, const struct kf_ci *ci)
 {
@@ -85,6 +100,7 @@ static json_t *slice_json(const struct kf_status_view *v, const struct kf_gpu *g
 			 (json_int_t)ci->memory_mib, "sm", (int)ci->sm, "resource", resource,
 			 "state", state_of(v, gpu, ci->uuid), "holders", holders_json(v, ci->uuid));
 	add_sale(json, v, ci->uuid);
+	add_ailment(v, gpu, in->id, ci->id, json);
 	return json;
 }
 
@@ -143,6 +159,8 @@ static json_t *gpu_json(const struct kf_status_view *v, const struct kf_gpu *gpu
 	add_sale(json, v, gpu->uuid);
 	if (json && gpu->trouble[0])
 		json_object_set_new(json, "trouble", json_string(gpu->trouble));
+	else
+		add_ailment(v, gpu, KF_NONE, KF_NONE, json);
 	return json;
 }
 
@@ -229,6 +247,7 @@ char *kf_agent_status_json(const struct kf_agent *a)
 		.driver_trouble = a->driver_state == KF_DRIVER_OK ? NULL : a->driver_err.msg,
 		.holds = &a->holds,
 		.withdrawals = &a->withdrawals,
+		.health = &a->health,
 		.strategy = (enum kf_mig_strategy)a->set->mig_strategy,
 		.config = a->config,
 		.state = kf_state_text(a->state),
@@ -296,7 +315,7 @@ static void add_replicas(struct kf_text *t, json_t *device)
 		kf_text_addf(t, "  %d of %d replicas held", held, n);
 }
 
-static void add_slice(struct kf_text *t, json_t *s, int wide)
+static void add_slice(struct kf_text *t, json_t *s, int wide, const char *gpu_trouble)
 {
 	int start = get_int(s, "start"), size = get_int(s, "size");
 	char place[16];
@@ -308,6 +327,8 @@ static void add_slice(struct kf_text *t, json_t *s, int wide)
 		kf_text_addf(t, "  %s", get(s, "uuid"));
 	add_replicas(t, s);
 	add_holders(t, json_object_get(s, "holders"));
+	if (get(s, "trouble")[0] && !gpu_trouble[0])
+		kf_text_addf(t, "  %s", get(s, "trouble"));
 	kf_text_add(t, "\n");
 }
 
@@ -343,7 +364,7 @@ static void add_gpu(struct kf_text *t, json_t *gpu, int wide)
 	if (get(gpu, "trouble")[0])
 		kf_text_addf(t, "\n    %s", get(gpu, "trouble"));
 	kf_text_add(t, "\n");
-	json_array_foreach(slices, i, s) add_slice(t, s, wide);
+	json_array_foreach(slices, i, s) add_slice(t, s, wide, get(gpu, "trouble"));
 }
 
 static void add_head(struct kf_text *t, json_t *status)

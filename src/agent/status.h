@@ -4,6 +4,7 @@
 #include <jansson.h>
 
 #include "agent/withdraw.h"
+#include "health/health.h"
 #include "config/settings.h"
 #include "kubelet/offer.h"
 #include "model/holds.h"
@@ -19,6 +20,7 @@ struct kf_status_view {
 	const char *driver_trouble; /* why there is no node, or an old one */
 	const struct kf_holds *holds;
 	const struct kf_withdrawals *withdrawals;
+	const struct kf_health *health;
 	enum kf_mig_strategy strategy;
 	const char *config, *state, *reason;
 	const char *cdi;     /* how containers get their devices, and why so */

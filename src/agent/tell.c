@@ -36,6 +36,11 @@ static int is_withdrawn(const void *userdata, const char *id)
 	return kf_withdraw_state(&a->withdrawals, id) != KF_WITHDRAW_NONE;
 }
 
+static int is_ill(const void *userdata, const char *id)
+{
+	return kf_agent_ailment(userdata, id) != NULL;
+}
+
 void kf_agent_offer_rules(const struct kf_agent *a, struct kf_offer_rules *ret)
 {
 	*ret = (struct kf_offer_rules){
@@ -45,6 +50,7 @@ void kf_agent_offer_rules(const struct kf_agent *a, struct kf_offer_rules *ret)
 		.holds = &a->holds,
 		.sharing = a->set->sharing,
 		.withdrawn = is_withdrawn,
+		.ill = is_ill,
 		.userdata = a,
 	};
 }
@@ -135,6 +141,7 @@ static void on_patched(void *ud, int result, const struct kf_kube_node *node,
 		snprintf(a->seen_state, sizeof(a->seen_state), "%s", state ? state : "");
 		snprintf(a->seen_reason, sizeof(a->seen_reason), "%s", reason ? reason : "");
 		kf_agent_take_features(a, node);
+		kf_agent_take_health(a, node);
 		kf_agent_reboot_if_told(a);
 		kf_agent_patch(a);
 		return;
@@ -178,7 +185,7 @@ static void send_patch(struct kf_agent *a, const struct kf_kube_edit *edit, unsi
 void kf_agent_patch(struct kf_agent *a)
 {
 	struct kf_labels set = {0}, drop = {0};
-	struct kf_kube_edit *features, *edit, state[2];
+	struct kf_kube_edit *features, *edit, state[3];
 	unsigned n, m;
 
 	/* Before the Node has been seen we do not know what is selected, so there is nothing to
@@ -187,6 +194,7 @@ void kf_agent_patch(struct kf_agent *a)
 		return;
 	n = kf_agent_feature_edits(a, &set, &drop, &features);
 	m = state_edits(a, state);
+	m += kf_agent_health_edit(a, &state[m]);
 	edit = kf_calloc(n + m, sizeof(*edit));
 	if (edit) {
 		memcpy(edit, state, m * sizeof(*edit));
@@ -219,6 +227,7 @@ static void take_node(struct kf_agent *a, const struct kf_kube_node *node)
 	kf_agent_take_features(a, node);
 	kf_agent_config_label(a, plugin ? plugin : "");
 	kf_agent_config_tell(a);
+	kf_agent_take_health(a, node);
 	kf_agent_choose(a, config ? config : "", KF_BY_LABEL);
 	kf_agent_patch(a);
 }

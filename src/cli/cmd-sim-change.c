@@ -189,7 +189,7 @@ int kf_sim_cmd_xid(int argc, char **argv)
 	struct options o;
 	struct kf_sim sim;
 	unsigned gpu;
-	uint64_t xid;
+	uint64_t xid, i;
 	int r = begin(argc, argv, 3, &o, &sim);
 
 	if (r != KF_EXIT_OK)
@@ -198,7 +198,7 @@ int kf_sim_cmd_xid(int argc, char **argv)
 		r = kf_fail(&err, KF_E_INPUT, 0, "xid wants DIR, GPU and the number of the error");
 	else if (kf_sim_parse_gpu(&sim, o.word[1], &gpu, &err) < 0)
 		r = -1;
-	else
+	for (i = 0; r == 0 && i < NUMBER(&o, times, 1); i++)
 		r = kf_sim_xid(&sim, gpu, (unsigned)xid, INSTANCE(&o, gi), INSTANCE(&o, ci), &err);
 	return end(&sim, r < 0, &err);
 }

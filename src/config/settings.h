@@ -93,6 +93,10 @@ enum kf_label_place { KF_LABELS_NODE, KF_LABELS_FILE, KF_LABELS_OFF };
 	  "GPU Feature Discovery's labels: on our Node, in NFD's features.d, or not at all")       \
 	X(with_reboot, FLAG, "", "", "with-reboot", "WITH_REBOOT", "false",                        \
 	  "reboot the node when a MIG mode stays pending")                                         \
+	X(disable_healthchecks, TEXT, "", "", "disable-healthchecks", "DP_DISABLE_HEALTHCHECKS",   \
+	  "", "XIDs to ignore besides 13, 31, 43, 45, 68 and 109; xids: all; all: no checks")      \
+	X(enable_healthchecks, TEXT, "", "", "enable-healthchecks", "DP_ENABLE_HEALTHCHECKS", "",  \
+	  "XIDs to heed all the same, those six included; all: every one")                         \
 	X(log_level, ONE, "debug info warn error", "", "log-level", "KERF_LOG_LEVEL", "info",      \
 	  "drop lines below")                                                                      \
 	X(log_format, ONE, "logfmt json", "", "log-format", "KERF_LOG_FORMAT", "logfmt",           \

@@ -265,13 +265,19 @@ static int concerns(const struct kf_ailment *a, unsigned gi, unsigned ci)
 const struct kf_ailment *kf_health_of(const struct kf_health *h, const char *gpu, unsigned gi,
 				      unsigned ci)
 {
+	const struct kf_ailment *found = NULL;
 	unsigned i;
 
-	for (i = 0; i < h->n; i++)
-		if (h->at[i].state != KF_HEALTH_WELL && concerns(&h->at[i], gi, ci) &&
-		    !strcmp(h->at[i].gpu, gpu))
-			return &h->at[i];
-	return NULL;
+	for (i = 0; i < h->n; i++) {
+		const struct kf_ailment *a = &h->at[i];
+
+		if (a->state == KF_HEALTH_WELL || !concerns(a, gi, ci) || strcmp(a->gpu, gpu) != 0)
+			continue;
+		if (a->gi == KF_NONE)
+			return a;
+		found = found ? found : a;
+	}
+	return found;
 }
 
 int kf_health_is_urgent(const struct kf_health *h, uint64_t now_ms)

@@ -131,8 +131,9 @@ int kf_health_probe(struct kf_health *h, const struct kf_node *node, uint64_t be
 int kf_health_forget(struct kf_health *h);
 
 /*
- * What ails this device, or NULL.  A slice (gi and ci given) is ill with its GPU, its GPU instance
- * or itself; a whole GPU (KF_NONE, KF_NONE) with any part of it.
+ * What ails this device, the whole GPU's ailment before a slice's, or NULL.  A slice (gi and ci
+ * given) is ill with its GPU, its GPU instance or itself; a whole GPU (KF_NONE, KF_NONE) with any
+ * part of it.
  */
 const struct kf_ailment *kf_health_of(const struct kf_health *h, const char *gpu, unsigned gi,
 				      unsigned ci);
