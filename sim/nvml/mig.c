@@ -147,6 +147,14 @@ static nvmlReturn_t constant(struct kf_sim_state *s, const struct spot *at, unsi
 	return *ret ? NVML_SUCCESS : NVML_ERROR_NOT_SUPPORTED;
 }
 
+/* What all versions of nvmlGpuInstanceProfileInfo_t say. */
+#define INFO_FIELDS(p)                                                                             \
+	.id = (p)->id, .sliceCount = (p)->slices, .instanceCount = (p)->max,                       \
+	.multiprocessorCount = (p)->sm, .copyEngineCount = (p)->copy,                              \
+	.decoderCount = (p)->engine[KF_ENGINE_DEC], .encoderCount = (p)->engine[KF_ENGINE_ENC],    \
+	.jpegCount = (p)->engine[KF_ENGINE_JPG], .ofaCount = (p)->engine[KF_ENGINE_OFA],           \
+	.memorySizeMB = (p)->memory_mib
+
 nvmlReturn_t nvmlDeviceGetGpuInstanceProfileInfo(nvmlDevice_t device, unsigned profile,
 						 nvmlGpuInstanceProfileInfo_t *info)
 {
@@ -158,16 +166,7 @@ nvmlReturn_t nvmlDeviceGetGpuInstanceProfileInfo(nvmlDevice_t device, unsigned p
 	TRY(mig_readable(s, device, &at));
 	TRY(constant(s, &at, profile, &p));
 	*info = (nvmlGpuInstanceProfileInfo_t){
-		.id = p->id,
-		.sliceCount = p->slices,
-		.instanceCount = p->max,
-		.multiprocessorCount = p->sm,
-		.copyEngineCount = p->copy,
-		.decoderCount = p->engine[KF_ENGINE_DEC],
-		.encoderCount = p->engine[KF_ENGINE_ENC],
-		.jpegCount = p->engine[KF_ENGINE_JPG],
-		.ofaCount = p->engine[KF_ENGINE_OFA],
-		.memorySizeMB = p->memory_mib,
+		INFO_FIELDS(p),
 	};
 	return NVML_SUCCESS;
 }
@@ -176,16 +175,7 @@ static void info_v2(const struct kf_profile *p, nvmlGpuInstanceProfileInfo_v2_t 
 {
 	*info = (nvmlGpuInstanceProfileInfo_v2_t){
 		.version = info->version,
-		.id = p->id,
-		.sliceCount = p->slices,
-		.instanceCount = p->max,
-		.multiprocessorCount = p->sm,
-		.copyEngineCount = p->copy,
-		.decoderCount = p->engine[KF_ENGINE_DEC],
-		.encoderCount = p->engine[KF_ENGINE_ENC],
-		.jpegCount = p->engine[KF_ENGINE_JPG],
-		.ofaCount = p->engine[KF_ENGINE_OFA],
-		.memorySizeMB = p->memory_mib,
+		INFO_FIELDS(p),
 	};
 	memcpy(info->name, "MIG ", 4);
 	memcpy(info->name + 4, p->name, sizeof(p->name));
@@ -195,16 +185,7 @@ static void info_v3(const struct kf_profile *p, nvmlGpuInstanceProfileInfo_v3_t 
 {
 	*info = (nvmlGpuInstanceProfileInfo_v3_t){
 		.version = info->version,
-		.id = p->id,
-		.sliceCount = p->slices,
-		.instanceCount = p->max,
-		.multiprocessorCount = p->sm,
-		.copyEngineCount = p->copy,
-		.decoderCount = p->engine[KF_ENGINE_DEC],
-		.encoderCount = p->engine[KF_ENGINE_ENC],
-		.jpegCount = p->engine[KF_ENGINE_JPG],
-		.ofaCount = p->engine[KF_ENGINE_OFA],
-		.memorySizeMB = p->memory_mib,
+		INFO_FIELDS(p),
 		.capabilities = strcmp(p->attr, "+gfx") == 0 ? 2 : 0,
 	};
 	memcpy(info->name, "MIG ", 4);
