@@ -41,13 +41,24 @@ static int is_in(const struct kf_offers *o, const char *resource, const char *id
 	return find_device(kf_offers_find(o, resource), id, &hint) != NULL;
 }
 
-static struct kf_sale_mark *find_mark(const struct kf_sale *s, const char *resource, const char *id)
+static int is_mark(const struct kf_sale_mark *m, const char *resource, const char *id)
+{
+	return !strcmp(m->id, id) && !strcmp(m->resource, resource);
+}
+
+/* As find_device: a mark stands mostly behind the one found before. */
+static const struct kf_sale_mark *find_mark(const struct kf_sale *s, const char *resource,
+					    const char *id, unsigned *hint)
 {
 	unsigned i;
 
+	if (*hint < s->n_marks && is_mark(&s->mark[*hint], resource, id))
+		return &s->mark[(*hint)++];
 	for (i = 0; i < s->n_marks; i++)
-		if (!strcmp(s->mark[i].id, id) && !strcmp(s->mark[i].resource, resource))
+		if (is_mark(&s->mark[i], resource, id)) {
+			*hint = i + 1;
 			return &s->mark[i];
+		}
 	return NULL;
 }
 
@@ -81,13 +92,14 @@ struct making {
 	const struct kf_node *node;
 	const struct kf_holds *holds;
 	struct kf_sale next;
+	unsigned hint; /* into was->mark */
 	int failed;
 };
 
-static struct kf_sale_mark *add_mark(struct making *m, const char *resource, const char *id)
+static struct kf_sale_mark *add_mark(struct making *m, const char *resource, const char *id,
+				     const struct kf_sale_mark *before)
 {
 	struct kf_sale *next = &m->next;
-	const struct kf_sale_mark *before = find_mark(m->was, resource, id);
 	struct kf_sale_mark *mark;
 
 	if (kf_grow(&next->mark, &next->capacity, next->n_marks + 1, sizeof(*mark)) < 0) {
@@ -121,10 +133,10 @@ static void leave_one(struct making *m, const char *resource, const char *id)
 
 	if (!gpu || (!held && mode_changed(m, gpu)))
 		return;
-	before = find_mark(m->was, resource, id);
+	before = find_mark(m->was, resource, id, &m->hint);
 	if (!held && before && before->clear)
 		return;
-	mark = add_mark(m, resource, id);
+	mark = add_mark(m, resource, id, before);
 	if (mark)
 		mark->leaving = 1;
 }
@@ -132,14 +144,13 @@ static void leave_one(struct making *m, const char *resource, const char *id)
 /* What was listed or is held, and is not wanted: marked as leaving, as long as it must stay. */
 static void find_leaving(struct making *m)
 {
-	unsigned o, d, h;
+	unsigned o, d, h, hint = 0;
 
 	for (o = 0; o < m->was->listed.n; o++) {
 		const struct kf_offer *offer = &m->was->listed.offer[o];
 		const struct kf_offer *now = kf_offers_find(m->wanted, offer->resource);
-		unsigned hint = 0;
 
-		for (d = 0; d < offer->n; d++)
+		for (d = 0, hint = 0; d < offer->n; d++)
 			if (!find_device(now, offer->device[d].id, &hint))
 				leave_one(m, offer->resource, offer->device[d].id);
 	}
@@ -149,7 +160,7 @@ static void find_leaving(struct making *m)
 		if (hold->by == KF_HOLD_POD && hold->sold[0] &&
 		    !is_in(m->wanted, hold->resource, hold->sold) &&
 		    !is_in(&m->was->listed, hold->resource, hold->sold) &&
-		    !find_mark(&m->next, hold->resource, hold->sold))
+		    !find_mark(&m->next, hold->resource, hold->sold, &hint))
 			leave_one(m, hold->resource, hold->sold);
 	}
 }
@@ -175,9 +186,14 @@ static int is_blocked(const struct making *m, const char *id, unsigned n_leaving
 {
 	unsigned i;
 
-	for (i = 0; i < n_leaving; i++)
-		if (overlap(m->node, m->next.mark[i].id, id))
+	for (i = 0; i < n_leaving; i++) {
+		const struct kf_sale_mark *mark = &m->next.mark[i];
+
+		if (i > 0 && kf_share_same_device(mark[-1].id, mark->id))
+			continue; /* replicas stand beside each other */
+		if (overlap(m->node, mark->id, id))
 			return 1;
+	}
 	return 0;
 }
 
@@ -204,7 +220,8 @@ static void list_wanted(struct making *m, const struct kf_offer *offer, unsigned
 			continue;
 		list_one(m, offer->resource, one, one->healthy && !blocked);
 		if (blocked || !one->healthy)
-			add_mark(m, offer->resource, one->id);
+			add_mark(m, offer->resource, one->id,
+				 find_mark(m->was, offer->resource, one->id, &m->hint));
 	}
 }
 
