@@ -32,6 +32,7 @@
 	X(nvmlDeviceGetModuleId, (nvmlDevice_t device, unsigned *id))                              \
 	X(nvmlDeviceGetInforomImageVersion, (nvmlDevice_t device, char *version, unsigned length)) \
 	X(nvmlDeviceGetVirtualizationMode, (nvmlDevice_t device, unsigned *mode))                  \
+	X(nvmlDeviceGetAddressingMode, (nvmlDevice_t device, void *mode))                          \
 	X(nvmlDeviceGetGspFirmwareVersion, (nvmlDevice_t device, char *version))                   \
 	X(nvmlDeviceGetGspFirmwareMode, (nvmlDevice_t device, unsigned *on, unsigned *standard))   \
 	X(nvmlDeviceGetMinMaxFanSpeed, (nvmlDevice_t device, unsigned *min, unsigned *max))        \

@@ -16,7 +16,6 @@
 	X(nvmlDeviceGetActiveVgpus)                                                                \
 	X(nvmlDeviceGetAdaptiveClockInfoStatus)                                                    \
 	X(nvmlDeviceGetAdaptiveTgpModeInfo_v1)                                                     \
-	X(nvmlDeviceGetAddressingMode)                                                             \
 	X(nvmlDeviceGetAutoBoostedClocksEnabled)                                                   \
 	X(nvmlDeviceGetBBXTimeData_v1)                                                             \
 	X(nvmlDeviceGetBankRemapperStatus_v1)                                                      \

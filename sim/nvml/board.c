@@ -176,3 +176,22 @@ nvmlReturn_t nvmlDeviceGetGspFirmwareMode(nvmlDevice_t device, unsigned *on, uns
 	*on = *standard = at.product->architecture >= NVML_DEVICE_ARCH_TURING;
 	return NVML_SUCCESS;
 }
+
+/* Does the GPU address the memory of processes by itself?  Assumed: no (neither HMM nor ATS). */
+nvmlReturn_t nvmlDeviceGetAddressingMode(nvmlDevice_t device, void *mode)
+{
+	struct {
+		unsigned version, value;
+	} *info = mode;
+	struct spot at;
+
+	LOCKED(nvmlDeviceGetAddressingMode);
+	WANT(info);
+	if (info->version != KF_NVML_VERSION(*info, 1))
+		return NVML_ERROR_ARGUMENT_VERSION_MISMATCH;
+	TRY(kf_sim_board(s, device, &at));
+	if (at.product->architecture < NVML_DEVICE_ARCH_TURING)
+		return NVML_ERROR_NOT_SUPPORTED;
+	info->value = 0;
+	return NVML_SUCCESS;
+}

@@ -456,3 +456,13 @@ def test_a_child_is_a_client_of_its_own(driver):
     assert os.waitpid(pid, 0)[1] == 0
     assert machine.show()["clients"] == [os.getpid()]
     assert nvml.set_mig(nvml.gpu(0), 1) == N.SUCCESS, "the child is gone"
+
+
+@pytest.mark.parametrize("name,code", [("p4d.24xlarge", N.SUCCESS), ("p3.2xlarge", N.NOT_SUPPORTED)])
+def test_a_gpu_since_turing_says_how_it_addresses_memory(driver, name, code):
+    _, nvml = driver(name)
+    mode = N.struct("Mode", *N.uints("version value"))(0, 7)
+    assert nvml.try_("DeviceGetAddressingMode", nvml.gpu(0), byref(mode)) == N.VERSION_MISMATCH
+    mode.version = N.version(type(mode), 1)
+    assert nvml.try_("DeviceGetAddressingMode", nvml.gpu(0), byref(mode)) == code
+    assert mode.value == (0 if code == N.SUCCESS else 7)
