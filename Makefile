@@ -7,6 +7,7 @@
 #   make bench       speed and size: a table, and build/bench.json
 #   make fuzz        each parser of foreign bytes for FUZZ_SECONDS [20]
 #   make exhaustive  what takes too long for `make test`
+#   make peers       NVIDIA's and others' programs, unmodified, on the simulator (fetches and builds them)
 #   make lint        clang-format, clang-tidy, shellcheck
 #   make bundle      dist/kerf-VERSION-x86_64.tar.gz, which runs where nothing is installed
 #   make install     into DESTDIR and PREFIX [/usr/local]
@@ -20,7 +21,7 @@ PREFIX ?= /usr/local
 FUZZ_SECONDS ?= 20
 export FUZZ_SECONDS
 
-.PHONY: all demo test e2e bench fuzz exhaustive lint bundle install clean need-build
+.PHONY: all demo test e2e bench fuzz exhaustive peers lint bundle install clean need-build
 .NOTPARALLEL:
 
 all: build/build.ninja
@@ -54,6 +55,11 @@ fuzz:
 exhaustive: build/build.ninja
 	@tools/need test
 	@$(MESON) test -C build --suite exhaustive --print-errorlogs --timeout-multiplier 0
+
+peers: all
+	@tools/need build test
+	@tools/peers
+	@/usr/bin/python3 -m pytest -q -rs tests/peers
 
 lint:
 	@tools/need build lint
