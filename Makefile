@@ -59,7 +59,7 @@ exhaustive: build/build.ninja
 peers: all
 	@tools/need build test
 	@tools/peers
-	@/usr/bin/python3 -m pytest -q -rs tests/peers
+	@/usr/bin/python3 -m pytest -q -rs -p no:cacheprovider tests/peers
 
 lint:
 	@tools/need build lint
