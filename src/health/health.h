@@ -5,8 +5,9 @@
  * of a GPU or of one slice goes through a state machine:
  *
  *	WELL ---report, or a probe that is not clean---> UNWELL ---clean probes---> WELL
- *	                                            \--- too often ---> FLAPPING, until a person
- *acts
+ *	                                            \--- too often ---> FLAPPING
+ *
+ * FLAPPING stays until a person acts.
  *
  * An ailment concerns a whole GPU, a GPU instance or one compute instance: exactly what the report
  * names, and so every slice and replica of that and no other.  Values only: the agent listens,
