@@ -1,8 +1,10 @@
 """NVIDIA's mig-parted cuts simulated machines; kerf reads what it did, and the other way round."""
+import signal
+
 import pytest
 import yaml
 
-from harness import run
+from harness import Agent, Kubelet, run, wait_until
 
 PROGRAM = "bin/nvidia-mig-parted-0.13.1"
 CONFIG = "src/mig-parted-v0.13.1/deployments/systemd/config-default.yaml"
@@ -85,3 +87,35 @@ def test_ampere_with_a_client_stays_pending_and_is_an_error(parted):
     assert done.returncode != 0
     assert not run_it.is_as("all-1g.5gb")
     assert run("sim", "show", run_it.machine.dir).count("MIG on") == 7
+
+
+def test_a_running_agent_offers_what_mig_parted_makes(parted):
+    """Hopper: nothing need be reset, so the agent may be there.
+
+    Taking slices down is another matter: the agent has them open, as NVIDIA's plugin would, and the
+    driver calls that "in use".  Once it has ended, mig-parted may.
+    """
+    run_it = parted("p5.48xlarge")
+    kubelet = Kubelet(run_it.machine.folder)
+    agent = Agent(run_it.machine.folder, run_it.machine, kubelet, None)
+    kubelet.start()
+
+    def offers(**counts):
+        wanted = {"nvidia.com/" + r.replace("_", "-"): n for r, n in counts.items()}
+        wait_until(lambda: kubelet.allocatable() == wanted,
+                   lambda: f"{wanted}; there is {kubelet.allocatable()}\n{agent.log()}", 60)
+
+    try:
+        agent.start("--mig-strategy", "mixed")
+        offers(gpu=8)
+        run_it("apply", "-f", run_it.file, "-c", "all-balanced")
+        offers(**{"mig_1g.10gb": 16, "mig_2g.20gb": 8, "mig_3g.40gb": 8})
+        assert run_it("apply", "-f", run_it.file, "-c", "all-3g.40gb", check=False).returncode != 0
+        agent.stop()
+        run_it("apply", "-f", run_it.file, "-c", "all-3g.40gb")
+        agent.start()
+        offers(**{"mig_3g.40gb": 16})
+        agent.stop()
+    finally:
+        agent.end(signal.SIGKILL)
+        kubelet.stop()
