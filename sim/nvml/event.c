@@ -36,13 +36,23 @@ nvmlReturn_t nvmlEventSetCreate(nvmlEventSet_t *set)
 	return NVML_SUCCESS;
 }
 
-nvmlReturn_t nvmlEventSetFree(nvmlEventSet_t set)
+static nvmlReturn_t enter_free(void)
 {
 	UNLOCKED(nvmlEventSetFree);
+	return NVML_SUCCESS;
+}
+
+/* The set is the library's own memory: it goes also where the driver is no more. */
+nvmlReturn_t nvmlEventSetFree(nvmlEventSet_t set)
+{
+	nvmlReturn_t r = enter_free();
+
+	if (r != NVML_SUCCESS && r != NVML_ERROR_UNKNOWN)
+		return r;
 	WANT(set && set->magic == MAGIC);
 	set->magic = 0;
 	free(set);
-	return NVML_SUCCESS;
+	return r;
 }
 
 /* Of GPUs only; events of a MIG device carry its ids and come to its GPU's sets. */

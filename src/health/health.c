@@ -121,7 +121,7 @@ static const char *action_text(unsigned action)
 					   "draining, then a reset of the GPU"};
 
 	return action < sizeof(text) / sizeof(text[0]) ? text[action]
-						       : "a recovery it has no name for";
+						       : "an action that kerf has no name for";
 }
 
 /* CUDA does not start on it until the fabric manager is through; MIG does without NVLink. */
@@ -131,20 +131,10 @@ static void fabric_fault(struct fault *f)
 	snprintf(f->reason, sizeof(f->reason), "its NVLink fabric is not ready");
 }
 
-/* What a reading finds wrong with a GPU as a whole: 1 and *f, or 0. */
-static int is_bad(const struct kf_health *h, const struct kf_gpu *gpu, struct fault *f)
+/* What NVML says of its health. */
+static int is_sick(const struct kf_condition *now, struct fault *f)
 {
-	const struct kf_condition *now = &gpu->condition;
-
-	*f = (struct fault){.gpu = gpu->uuid, .gi = KF_NONE, .ci = KF_NONE};
-	f->fault = KF_FAULT_HARDWARE;
-	if (gpu->state == KF_GPU_LOST)
-		snprintf(f->reason, sizeof(f->reason), "the GPU is lost");
-	else if (gpu->state == KF_GPU_OK && gpu->fabric.waiting && !gpu->mig_current)
-		fabric_fault(f);
-	else if (gpu->state != KF_GPU_OK || h->rules.checks_off)
-		return 0;
-	else if (now->recovery && now->recovery != KF_NONE)
+	if (now->recovery && now->recovery != KF_NONE)
 		snprintf(f->reason, sizeof(f->reason), "NVML asks for %s",
 			 action_text(now->recovery));
 	else if (now->remap_failed)
@@ -155,6 +145,24 @@ static int is_bad(const struct kf_health *h, const struct kf_gpu *gpu, struct fa
 	else
 		return 0;
 	return 1;
+}
+
+/* What a reading finds wrong with a GPU as a whole: 1 and *f, or 0. */
+static int is_bad(const struct kf_health *h, const struct kf_gpu *gpu, struct fault *f)
+{
+	*f = (struct fault){.gpu = gpu->uuid, .gi = KF_NONE, .ci = KF_NONE};
+	f->fault = KF_FAULT_HARDWARE;
+	if (gpu->state == KF_GPU_LOST) {
+		snprintf(f->reason, sizeof(f->reason), "the GPU is lost");
+		return 1;
+	}
+	if (gpu->state != KF_GPU_OK)
+		return 0;
+	if (gpu->fabric.waiting && !gpu->mig_current) {
+		fabric_fault(f);
+		return 1;
+	}
+	return !h->rules.checks_off && is_sick(&gpu->condition, f);
 }
 
 static int has_slice(const struct kf_gpu *gpu, unsigned gi, unsigned ci)
