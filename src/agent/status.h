@@ -4,8 +4,8 @@
 #include <jansson.h>
 
 #include "agent/withdraw.h"
-#include "health/health.h"
 #include "config/settings.h"
+#include "health/health.h"
 #include "kubelet/offer.h"
 #include "model/holds.h"
 #include "model/node.h"
