@@ -140,6 +140,16 @@ static void a_withdrawn_slice_stays_listed_as_unhealthy(void **state)
 	assert_offer(node, &rules, "nvidia.com/mig-1g.5gb", 7, 6);
 }
 
+static void an_ill_slice_stays_listed_as_unhealthy(void **state)
+{
+	kf_auto(kf_node_freep) struct kf_node *node = node_of_a100s(1);
+	struct kf_offer_rules rules = {.strategy = KF_MIG_MIXED, .ill = third_is_withdrawn};
+
+	(void)state;
+	node_add_seven(node, 0);
+	assert_offer(node, &rules, "nvidia.com/mig-1g.5gb", 7, 6);
+}
+
 static void a_lost_gpu_keeps_its_slices_listed_as_unhealthy(void **state)
 {
 	kf_auto(kf_node_freep) struct kf_node *node = node_of_a100s(2);
@@ -247,6 +257,7 @@ int main(void)
 		cmocka_unit_test(single_without_any_mig_is_as_none),
 		cmocka_unit_test(an_alias_taken_under_one_name_is_unhealthy_under_the_other),
 		cmocka_unit_test(a_withdrawn_slice_stays_listed_as_unhealthy),
+		cmocka_unit_test(an_ill_slice_stays_listed_as_unhealthy),
 		cmocka_unit_test(a_lost_gpu_keeps_its_slices_listed_as_unhealthy),
 		cmocka_unit_test(a_failed_allocation_offers_nothing_rather_than_a_part),
 	};
