@@ -19,7 +19,7 @@ static void *make(enum kind kind, unsigned gpu, unsigned gi, unsigned ci, uint32
 	uint64_t h = MAGIC << 48 | (uint64_t)generation << 16 | (uint64_t)kind << 12 |
 		     (uint64_t)gpu << 7 | gi << 3 | ci;
 
-	return (void *)(uintptr_t)h; /* NOLINT(performance-no-int-to-ptr) */
+	return (void *)(uintptr_t)h;
 }
 
 /* 0, or -1: no handle of ours. */
