@@ -25,7 +25,7 @@ export FUZZ_SECONDS
 .NOTPARALLEL:
 
 all: build/build.ninja
-	@ninja -C build kerf sim/libnvidia-ml.so.1
+	@ninja -C build kerf sim/libnvidia-ml.so.1 pages
 
 need-build:
 	@tools/need build

@@ -204,27 +204,9 @@ static int show_text(json_t *json)
 	return print_text(&out);
 }
 
-/* Take -o FORMAT out of the arguments; what is left is the agent's. */
-static const char *take_output(int *argc, char **argv)
-{
-	const char *output = NULL;
-	int i, kept = 0;
-
-	for (i = 0; i < *argc; i++) {
-		if ((!strcmp(argv[i], "-o") || !strcmp(argv[i], "--output")) && i + 1 < *argc)
-			output = argv[++i];
-		else if (!strncmp(argv[i], "--output=", 9))
-			output = argv[i] + 9;
-		else
-			argv[kept++] = argv[i];
-	}
-	*argc = kept;
-	return output;
-}
-
 static int show(int argc, char **argv)
 {
-	struct kf_local l = {.output = take_output(&argc, argv)};
+	struct kf_local l = {.output = kf_cli_take_output(&argc, argv)};
 	kf_auto(kf_settings_freep) struct kf_settings *s = NULL;
 	kf_auto_mem char *text = NULL;
 	struct kf_error err = {0};

@@ -220,6 +220,10 @@ static int run(int argc, char **argv)
 		fputs(usage, stderr);
 		return KF_EXIT_USAGE;
 	}
+	if (argc > 2 && kf_cli_is_help(argv[2]) && strcmp(argv[1], "apiserver") != 0) {
+		fputs(usage, stdout);
+		return KF_EXIT_OK;
+	}
 	for (i = 0; i < sizeof(subcommands) / sizeof(subcommands[0]); i++)
 		if (!strcmp(subcommands[i].name, argv[1]))
 			return subcommands[i].run(argc - 1, argv + 1);
@@ -232,4 +236,5 @@ const struct kf_command kf_cmd_sim = {
 	.summary = "a machine with GPUs that is not there",
 	.usage = usage,
 	.run = run,
+	.own_help = 1,
 };

@@ -53,7 +53,7 @@ int kf_local_print(const struct kf_local *l, const char *json);
 	"  -f, --config-file FILE      MIG configurations, mig-parted's format (default: "         \
 	"built-in)\n"                                                                              \
 	"  -c, --selected-config NAME  the configuration; may be left out when the file has one\n" \
-	"  -o, --output FORMAT         json or yaml instead of text\n"                             \
+	"  -o, --output json|yaml      instead of text\n"                                          \
 	"      --root DIR              host root mounted elsewhere, or DIR/root of a simulated "   \
 	"machine\n"                                                                                \
 	"      --state-dir DIR         where the agent keeps its ledger (default /var/lib/kerf)\n" \
