@@ -126,7 +126,7 @@ static void zsh(void)
 		putchar('\n');
 	}
 	printf("\t)\n"
-	       "\tif (( CURRENT == 2 )) || { (( CURRENT == 3 )) && [[ ${words[2]} == help ]] }; "
+	       "\tif (( CURRENT == 2 )) || { (( CURRENT == 3 )) && [[ ${words[2]} == help ]]; }; "
 	       "then\n"
 	       "\t\t_describe command commands\n\t\treturn\n\tfi\n"
 	       "\tcase ${words[2]} in\n");

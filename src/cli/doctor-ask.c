@@ -106,6 +106,11 @@ static void check_directory(struct kf_checkup *c, const char *dir)
 		kf_checkup_add(c, KF_VERDICT_PROBLEM, "config", "the directory %s cannot be read",
 			       dir);
 		kf_checkup_advise(c, "mount the ConfigMap of named configurations there");
+	} else if (!n) {
+		kf_checkup_add(c, KF_VERDICT_WARNING, "config", "there is no configuration in %s",
+			       dir);
+		kf_checkup_advise(c, "a label that names one will be refused: put files there, or "
+				     "leave --config-dir away");
 	} else if (!n_bad) {
 		kf_checkup_add(c, KF_VERDICT_OK, "config", "%s: %d configurations, all good", dir,
 			       n);

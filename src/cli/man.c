@@ -107,7 +107,7 @@ static void setting(FILE *out, enum kf_setting_index i)
 		fputs(".  ", out);
 	}
 	fputs("Default: ", out);
-	put(out, row->standard[0] ? row->standard : "none");
+	put(out, row->standard[0] ? row->standard : "not set");
 	fputs(".\n", out);
 }
 
@@ -148,7 +148,7 @@ int kf_cli_man(FILE *out)
 	section(out, "NAME");
 	fputs("kerf \\- cut NVIDIA GPUs into MIG slices and hand them to Kubernetes pods\n", out);
 	section(out, "SYNOPSIS");
-	fputs(".B kerf\n.I COMMAND\n[\n.IR ARGUMENT ...\n]\n", out);
+	fputs(".B kerf\n.I COMMAND\n.RI [ ARGUMENT ...]\n", out);
 	section(out, "DESCRIPTION");
 	paragraph(out, "kerf agent runs on every GPU node in place of NVIDIA's device plugin, its "
 		       "config manager, GPU Feature Discovery and the MIG manager, and takes their "

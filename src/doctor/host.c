@@ -63,21 +63,25 @@ static int to_parent(char *path)
 	return 1;
 }
 
+/* Why nothing can be written in this directory: 0, or an errno. */
+static int why_not(const char *path)
+{
+	struct stat st;
+
+	if (stat(path, &st) == 0 && !S_ISDIR(st.st_mode))
+		return ENOTDIR;
+	return faccessat(AT_FDCWD, path, W_OK | X_OK, AT_EACCESS) == 0 ? 0 : errno;
+}
+
 void kf_doctor_writable(struct kf_checkup *c, const char *name, const char *dir)
 {
 	char path[PATH_MAX];
-	struct stat st;
-	int errnum = 0;
+	int errnum;
 
 	snprintf(path, sizeof(path), "%s", dir);
-	while (stat(path, &st) != 0 && errno == ENOENT && to_parent(path))
+	while (faccessat(AT_FDCWD, path, F_OK, 0) != 0 && errno == ENOENT && to_parent(path))
 		;
-	if (stat(path, &st) != 0)
-		errnum = errno;
-	else if (!S_ISDIR(st.st_mode))
-		errnum = ENOTDIR;
-	else if (faccessat(AT_FDCWD, path, W_OK | X_OK, AT_EACCESS) != 0)
-		errnum = errno;
+	errnum = why_not(path);
 	if (errnum) {
 		kf_checkup_add(c, KF_VERDICT_PROBLEM, name, "%s cannot be written: %s: %s", dir,
 			       path, strerror(errnum));

@@ -9,9 +9,12 @@
 
 void kf_doctor_runtime(struct kf_checkup *c, const struct kf_runtime *r, enum kf_doctor_cdi names)
 {
-	static const char todo[] =
-		"set enable_cdi = true in the CRI section of /etc/containerd/config.toml, "
-		"or use containerd 2; give the agent --cdi=devices to do without";
+	const char *todo = r->cdi == KF_CDI_UNKNOWN
+				   ? "where the host's files are mounted elsewhere, name that by "
+				     "--root, so that the runtime's can be read"
+				   : "set enable_cdi = true in the CRI section of "
+				     "/etc/containerd/config.toml, or use containerd 2; give the "
+				     "agent --cdi=devices to do without";
 
 	if (names == KF_DOCTOR_CDI_NEVER) {
 		kf_checkup_add(c, KF_VERDICT_OK, "cdi",

@@ -202,6 +202,7 @@ def test_a_directory_of_configurations_is_read_whole(node):
     folder = node.folder / "configs"
     assert node.verdict("config", "cannot be read", "--config-dir", folder) == "problem"
     folder.mkdir()
+    assert node.verdict("config", "no configuration in", "--config-dir", folder) == "warning"
     (folder / "a").write_text("version: v1\n")
     (folder / "b").write_text("version: v1\n")
     (folder / "..data").mkdir()
