@@ -10,6 +10,8 @@
 #   make peers       NVIDIA's and others' programs, unmodified, on the simulator (fetches and builds them)
 #   make lint        clang-format, clang-tidy, shellcheck
 #   make bundle      dist/kerf-VERSION-x86_64.tar.gz, which runs where nothing is installed
+#   make image       dist/kerf-VERSION-amd64.tar, a container image, without a container engine
+#   make chart       dist/kerf-VERSION.tgz, the Helm chart, checked; builds Helm once
 #   make install     into DESTDIR and PREFIX [/usr/local]
 #   make clean       removes build*/ and dist/, not the caches below ~/.cache/kerf
 #
@@ -21,7 +23,7 @@ PREFIX ?= /usr/local
 FUZZ_SECONDS ?= 20
 export FUZZ_SECONDS
 
-.PHONY: all demo test e2e bench fuzz exhaustive peers lint bundle install clean need-build
+.PHONY: all demo test e2e bench fuzz exhaustive peers lint bundle image chart install clean need-build
 .NOTPARALLEL:
 
 all: build/build.ninja
@@ -68,6 +70,14 @@ lint:
 bundle: all
 	@tools/need bundle
 	@tools/bundle
+
+image: all
+	@deploy/images/build.sh
+
+chart: all
+	@tools/need build test go
+	@"$$(tools/helm)" package deploy/chart -d dist
+	@/usr/bin/python3 -m pytest tests/chart -q -p no:cacheprovider
 
 install: all
 	@$(MESON) configure build -Dprefix=$(abspath $(PREFIX))

@@ -1,0 +1,55 @@
+{{- define "kerf.name" -}}
+{{- if .Values.fullnameOverride -}}
+{{- .Values.fullnameOverride | trunc 50 | trimSuffix "-" -}}
+{{- else if contains "kerf" .Release.Name -}}
+{{- .Release.Name | trunc 50 | trimSuffix "-" -}}
+{{- else -}}
+{{- printf "%s-kerf" .Release.Name | trunc 50 | trimSuffix "-" -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "kerf.serviceAccount" -}}
+{{- .Values.serviceAccount.name | default (include "kerf.name" .) -}}
+{{- end -}}
+
+{{- /* What is cluster-wide carries the namespace, so that two releases of one name do not meet. */ -}}
+{{- define "kerf.clusterName" -}}
+{{- printf "%s.%s" (include "kerf.name" .) .Release.Namespace -}}
+{{- end -}}
+
+{{- define "kerf.selector" -}}
+app.kubernetes.io/name: kerf
+app.kubernetes.io/instance: {{ .Release.Name }}
+{{- end -}}
+
+{{- define "kerf.labels" -}}
+{{ include "kerf.selector" . }}
+app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
+{{- end -}}
+
+{{- define "kerf.image" -}}
+{{- if .Values.image.digest -}}
+{{- printf "%s@%s" .Values.image.repository .Values.image.digest -}}
+{{- else -}}
+{{- printf "%s:%s" .Values.image.repository (.Values.image.tag | default .Chart.AppVersion) -}}
+{{- end -}}
+{{- end -}}
+
+{{- /* The ConfigMap of named device plugin configurations; empty: none. */ -}}
+{{- define "kerf.configName" -}}
+{{- if .Values.config.name -}}
+{{- .Values.config.name -}}
+{{- else if .Values.config.map -}}
+{{- printf "%s-config" (include "kerf.name" .) -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "kerf.migConfigName" -}}
+{{- if .Values.migConfig.name -}}
+{{- .Values.migConfig.name -}}
+{{- else if .Values.migConfig.data -}}
+{{- printf "%s-mig-config" (include "kerf.name" .) -}}
+{{- end -}}
+{{- end -}}

@@ -1,0 +1,167 @@
+"""The chart: what it renders, what it refuses, and the manifest made from it.
+
+Golden files: golden/NAME.yaml is `helm template` with values/NAME.yaml; KERF_GOLDEN=write writes them anew.
+"""
+import json
+import os
+import pathlib
+import re
+import subprocess
+
+import pytest
+import yaml
+
+HERE = pathlib.Path(__file__).resolve().parent
+TREE = HERE.parent.parent
+CHART = TREE / "deploy/chart"
+CACHE = pathlib.Path(os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache") / "kerf"
+CASES = sorted(path.stem for path in (HERE / "values").glob("*.yaml"))
+# Of what the agent has on the host, docs/security.md speaks of each.
+SECURITY = (TREE / "docs/security.md").read_text()
+
+
+@pytest.fixture(scope="session")
+def helm():
+    """Runs Helm; the answer is the finished process."""
+    programs = sorted((CACHE / "bin").glob("helm-*"))
+    if not programs:
+        pytest.skip("there is no Helm in the cache; `make chart` builds it")
+
+    def run(*args, given=""):
+        return subprocess.run([programs[-1], *args], text=True, capture_output=True, input=given)
+    return run
+
+
+def rendered(helm, *args, given=""):
+    done = helm("template", "kerf", CHART, "--namespace", "kube-system", *args, given=given)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def objects(text):
+    return [o for o in yaml.safe_load_all(text) if o]
+
+
+def kinds(found):
+    return sorted(o["kind"] for o in found)
+
+
+def agent(found):
+    pod = next(o for o in found if o["kind"] == "DaemonSet")["spec"]["template"]["spec"]
+    return pod, pod["containers"][0]
+
+
+def test_lint_is_clean(helm):
+    done = helm("lint", "--strict", CHART)
+    assert done.returncode == 0 and "[WARNING]" not in done.stdout, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_renders_as_the_golden_file_says(helm, case):
+    text = rendered(helm, "--values", HERE / f"values/{case}.yaml")
+    golden = HERE / f"golden/{case}.yaml"
+    if os.environ.get("KERF_GOLDEN") == "write":
+        golden.write_text(text)
+    assert text == golden.read_text()
+
+
+def test_the_plain_manifest_is_the_chart_with_its_defaults(helm):
+    written = subprocess.run([TREE / "deploy/manifests/render", "-"], text=True, capture_output=True)
+    assert written.returncode == 0, written.stderr
+    assert written.stdout == (TREE / "deploy/manifests/kerf.yaml").read_text()
+    plain, chart = objects(written.stdout), objects(rendered(helm))
+    for found in chart:
+        labels = [found["metadata"]["labels"]]
+        if found["kind"] == "DaemonSet":
+            labels.append(found["spec"]["template"]["metadata"]["labels"])
+        for label in labels:
+            del label["helm.sh/chart"], label["app.kubernetes.io/managed-by"]
+    assert plain == chart
+
+
+@pytest.mark.parametrize("values, told", [
+    ("migStrategy: multi", "migStrategy"),
+    ("migStratgy: single", "migStratgy"),
+    ("migConfig: {whenBlocked: kill}", "whenBlocked"),
+    ("migConfig: {withReboot: sometimes}", "withReboot"),
+    ("driverAccess: none", "driverAccess"),
+    ("labels: true", "labels"),
+    ("deviceListStrategy: [cdi]", "deviceListStrategy"),
+    ("config: {map: {'../etc': 'version: v1'}}", "../etc"),
+    ("config: {map: {default: {version: v1}}}", "default"),
+    ("config: {fallbackStrategies: [any]}", "fallbackStrategies"),
+    ("image: {digest: latest}", "digest"),
+    ("image: {repository: ''}", "repository"),
+    ("hostRoot: host", "hostRoot"),
+    ("resources: {cpu: 1}", "resources"),
+    ("tolerations: {operator: Exists}", "tolerations"),
+])
+def test_refuses_bad_values_and_names_them(helm, values, told):
+    for command in (["template", "kerf", CHART], ["lint", CHART]):
+        done = helm(*command, "--values", "-", given=values)
+        assert done.returncode != 0
+        assert told in done.stdout + done.stderr
+
+
+def test_every_value_is_in_the_schema_and_explained():
+    text = (CHART / "values.yaml").read_text()
+    schema = json.loads((CHART / "values.schema.json").read_text())["properties"]
+    assert set(yaml.safe_load(text)) == set(schema) - {"global"}
+    lines = text.splitlines()
+    # what other charts have too needs no words: pull secrets, where pods go, their metadata
+    bare = [re.match(r"\w+", line)[0] for line, above in zip(lines[1:], lines)
+            if re.match(r"\w", line) and not above.startswith("#")]
+    assert set(bare) <= {"image", "imagePullSecrets", "deviceIDStrategy", "cdi", "logFormat", "rbac", "serviceAccount",
+                         "tolerations", "priorityClassName", "updateStrategy", "terminationGracePeriodSeconds",
+                         "podAnnotations", "podLabels", "extraVolumes", "extraVolumeMounts", "kubeletRoot", "affinity"}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_every_host_access_stands_in_the_security_document(helm, case):
+    pod, container = agent(objects(rendered(helm, "--values", HERE / f"values/{case}.yaml")))
+    spoken = [mount["mountPath"] for mount in container["volumeMounts"]]
+    spoken += container["securityContext"].get("capabilities", {}).get("add", [])
+    spoken += [key for key in ("hostPID", "hostNetwork", "hostIPC") if pod.get(key)]
+    spoken += [key for key in ("privileged", "readOnlyRootFilesystem") if container["securityContext"].get(key)]
+    assert [word for word in spoken if f"`{word}`" not in SECURITY] == []
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_every_environment_name_is_one_that_the_agent_knows(helm, case):
+    _, container = agent(objects(rendered(helm, "--values", HERE / f"values/{case}.yaml")))
+    settings = (TREE / "src/config/settings.h").read_text()
+    # for nvidia-container-toolkit, not for the agent
+    toolkit = {"NVIDIA_VISIBLE_DEVICES", "NVIDIA_DRIVER_CAPABILITIES", "NVIDIA_MIG_CONFIG_DEVICES",
+               "NVIDIA_MIG_MONITOR_DEVICES"}
+    unknown = [e["name"] for e in container["env"] if f'"{e["name"]}"' not in settings and e["name"] not in toolkit]
+    assert unknown == []
+
+
+def test_toolkit_access_takes_one_capability_and_no_privilege(helm):
+    _, container = agent(objects(rendered(helm, "--set", "driverAccess=toolkit")))
+    assert container["securityContext"] == {"runAsUser": 0, "readOnlyRootFilesystem": True,
+                                            "capabilities": {"drop": ["ALL"], "add": ["SYS_ADMIN"]}}
+
+
+def test_an_agent_may_evict_only_where_it_was_told_to(helm):
+    def resources(*args):
+        roles = [o for o in objects(rendered(helm, *args)) if o["kind"] in ("ClusterRole", "Role")]
+        return sorted(r for role in roles for rule in role["rules"] for r in rule["resources"])
+    assert resources() == ["events", "nodes"]
+    assert resources("--set", "migConfig.whenBlocked=evict") == ["events", "nodes", "pods", "pods/eviction"]
+
+
+def test_switches_leave_out_what_they_name(helm):
+    everything = objects(rendered(helm))
+    assert kinds(everything) == ["ClusterRole", "ClusterRoleBinding", "DaemonSet", "Role", "RoleBinding",
+                                 "RuntimeClass", "ServiceAccount", "ValidatingAdmissionPolicy",
+                                 "ValidatingAdmissionPolicyBinding"]
+    off = [f"{name}.create=false" for name in ("rbac", "serviceAccount", "runtimeClass", "admissionPolicy")]
+    assert kinds(objects(rendered(helm, "--set", ",".join(off)))) == ["DaemonSet"]
+
+
+def test_configurations_reach_kerf_word_for_word(helm):
+    values = yaml.safe_load((HERE / "values/article.yaml").read_text())
+    found = objects(rendered(helm, "--values", HERE / "values/article.yaml"))
+    data = next(o for o in found if o["kind"] == "ConfigMap")["data"]
+    assert data == values["config"]["map"]
