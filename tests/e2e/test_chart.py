@@ -1,0 +1,163 @@
+"""The chart and the image on a real cluster: installed, upgraded under load, rolled back, removed."""
+import json
+import os
+import pathlib
+import signal
+import subprocess
+
+import pytest
+
+from cluster import MIG_CONFIG, NODE, containers, is_ready, wait_for
+from pods import given, pod
+
+TREE = pathlib.Path(__file__).resolve().parent.parent.parent
+CACHE = pathlib.Path(os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache") / "kerf"
+NAMESPACE = "gpu"
+
+
+class Release:
+    """The chart as an operator installs it, its agent on a simulated machine."""
+
+    def __init__(self, program, cluster, machine):
+        self.program, self.cluster = program, cluster
+        # the machine is its root, and beside that what its driver knows
+        self.values = {"image": {"pullPolicy": "Never"}, "migStrategy": "mixed", "cdi": "cdi",
+                       "hostRoot": str(machine / "root"), "cdiRoot": str(cluster.cdi_dir),
+                       "stateRoot": str(machine.parent / "state"),
+                       "extraEnv": [{"name": "KERF_SIM_DIR", "value": "/machine"}],
+                       "extraVolumes": [{"name": "machine", "hostPath": {"path": str(machine)}}],
+                       "extraVolumeMounts": [{"name": "machine", "mountPath": "/machine"}]}
+
+    def helm(self, verb, *args):
+        """The file of values counts for `upgrade` alone."""
+        given_values = ["--values", "-"] if verb == "upgrade" else []
+        done = subprocess.run(
+            [self.program, verb, "kerf", *args, *given_values, "--namespace", NAMESPACE, "--wait", "--timeout=90s"],
+            env=dict(os.environ, KUBECONFIG=str(self.cluster.admin)), text=True, capture_output=True,
+            input=json.dumps(self.values))
+        assert done.returncode == 0, done.stdout + done.stderr
+
+    def install(self):
+        self.helm("upgrade", TREE / "deploy/chart", "--install", "--create-namespace")
+
+    upgrade = install
+
+    def agent(self, *earlier):
+        """Name and uid of the agent's pod, once those of earlier ones are gone and it runs."""
+        def only():
+            found = self.cluster.get(f"namespaces/{NAMESPACE}/pods")
+            who = [(p["metadata"]["name"], p["metadata"]["uid"]) for p in found]
+            return who if len(who) == 1 and who[0] not in earlier and is_ready(found[0]) else None
+        return wait_for("the release has one pod, and a new one", only, 60)[0]
+
+    def status(self):
+        return self.cluster.kubectl("-n", NAMESPACE, "exec", "ds/kerf", "--", "kerf", "status", "-o", "json")
+
+    def log(self):
+        return self.cluster.kubectl("-n", NAMESPACE, "logs", "ds/kerf", check=False)
+
+    def access(self, *bound):
+        """A way to ask the API server with the agent's rights, by a token bound to this object or to none."""
+        token = self.cluster.kubectl("-n", NAMESPACE, "create", "token", "kerf", *bound).strip()
+        path = self.cluster.state / f"release-{len(bound)}.kubeconfig"
+        path.write_text(self.cluster.sh("kubeconfig", "kerf", token))
+        return lambda *args: self.cluster.kubectl("--kubeconfig", str(path), *args)
+
+
+@pytest.fixture(scope="module")
+def image(cluster, kerf, tmp_path_factory):
+    """The image, in the node's containerd."""
+    archive = tmp_path_factory.mktemp("image") / "kerf.tar"
+    subprocess.run([TREE / "deploy/images/build.sh"], check=True, capture_output=True,
+                   env=dict(os.environ, OUT=str(archive), KERF_BUILD=str(kerf.parent)))
+    cluster.sh("ctr", "images", "import", str(archive))
+
+
+@pytest.fixture
+def release(image, cluster, machine):
+    programs = sorted((CACHE / "bin").glob("helm-*"))
+    if not programs:
+        pytest.skip("there is no Helm in the cache; `make chart` builds it")
+    r = Release(programs[-1], cluster, machine)
+    try:
+        r.install()
+        yield r
+    finally:
+        print(f"\nthe agent's log:\n{r.log()}")
+        cluster.delete_pods()
+        if subprocess.run([r.program, "status", "kerf", "-n", NAMESPACE], capture_output=True,
+                          env=dict(os.environ, KUBECONFIG=str(cluster.admin))).returncode == 0:
+            r.helm("uninstall")
+        cluster.label(MIG_CONFIG, None)
+        cluster.label(f"{MIG_CONFIG}.state", None)
+        for path in cluster.cdi_dir.iterdir():
+            path.unlink()
+        wait_for(lambda: f"the node still offers {cluster.allocatable()}", lambda: not cluster.allocatable())
+
+
+def restart_container(cluster, name):
+    """Ends the container's program; the kubelet starts it anew, with the devices that it had."""
+    cid = containers(cluster.pods()[name])[0][0].rpartition("/")[2]
+    rows = cluster.sh("ctr", "tasks", "ls").splitlines()
+    pid = next(int(row.split()[1]) for row in rows if row.startswith(cid))
+    os.kill(pid, signal.SIGKILL)
+    wait_for(lambda: f"{name} runs again: {cluster.troubles()}",
+             lambda: (s := cluster.pods()[name]["status"]["containerStatuses"][0])["restartCount"] == 1
+             and s["ready"], 60)
+
+
+def test_upgrade_rollback_and_removal_leave_pods_and_slices_alone(cluster, release):
+    cluster.label(MIG_CONFIG, "all-1g.5gb")
+    cluster.wait_allocatable({"nvidia.com/mig-1g.5gb": 56})
+    cluster.create(*[pod(f"p{i}", "mig-1g.5gb") for i in range(8)])
+    cluster.wait_phases({"Running": 8}, seconds=120)
+    before = {name: containers(p) for name, p in cluster.pods().items()}
+    held = {name: given(cluster, name).uuids for name in before}
+    slices = [line for line in release.status().splitlines() if '"uuid"' in line]
+    assert len(slices) >= 56
+
+    first = release.agent()
+    release.values["logLevel"] = "debug"
+    release.upgrade()
+    second = release.agent(first)
+    release.helm("rollback", "1")
+    release.agent(first, second)
+    cluster.wait_allocatable({"nvidia.com/mig-1g.5gb": 56})
+    assert [line for line in release.status().splitlines() if '"uuid"' in line] == slices
+    cluster.create(pod("late", "mig-1g.5gb"))
+    cluster.wait_phases({"Running": 9}, seconds=60)
+    assert given(cluster, "late").uuids[0] not in [u for uuids in held.values() for u in uuids]
+
+    release.helm("uninstall")
+    wait_for(lambda: f"nothing is offered: {cluster.allocatable()}", lambda: not cluster.allocatable())
+    assert {name: containers(cluster.pods()[name]) for name in before} == before
+    restart_container(cluster, "p0")
+    assert given(cluster, "p0").uuids == given(cluster, "p0").named == held["p0"]
+
+
+@pytest.mark.parametrize("machine", ["g4dn.xlarge"], indirect=True)
+def test_an_agent_may_change_its_own_node_and_there_only_what_is_ours(cluster, release):
+    name, uid = release.agent()
+    agent = release.access("--bound-object-kind=Pod", f"--bound-object-name={name}", f"--bound-object-uid={uid}")
+    nobody = release.access()  # valid, but made by hand
+
+    def refused(ask, node, patch, why):
+        with pytest.raises(AssertionError, match=why):
+            ask("patch", "node", node, "--type=merge", "-p", json.dumps(patch))
+
+    ours = {"metadata": {"labels": {"nvidia.com/test": "1", "kerf.dev/test": "1"}, "annotations": {"kerf.dev/test": "1"}}}
+    gone = {"metadata": {"labels": {"nvidia.com/test": None, "kerf.dev/test": None}, "annotations": {"kerf.dev/test": None}}}
+    cluster.create({"apiVersion": "v1", "kind": "Node", "metadata": {"name": "other"}})
+    try:
+        for patch in (ours, gone):
+            agent("patch", "node", NODE, "--type=merge", "-p", json.dumps(patch))
+        refused(agent, "other", ours, "the Node that it runs on")
+        for patch in ({"labels": {"node-role.kubernetes.io/x": ""}}, {"labels": {"notnvidia.com/x": ""}},
+                      {"labels": {"kubernetes.io/hostname": None}}, {"labels": {"kubernetes.io/os": "other"}}):
+            refused(agent, NODE, {"metadata": patch}, "labels of nvidia.com and kerf.dev only")
+        refused(agent, NODE, {"metadata": {"annotations": {"example.com/x": ""}}}, "annotations of nvidia.com")
+        refused(agent, NODE, {"spec": {"unschedulable": True}}, "not its spec")
+        refused(agent, NODE, {"metadata": {"finalizers": ["example.com/x"]}}, "not its spec")
+        refused(nobody, NODE, ours, "the Node that it runs on")
+    finally:
+        cluster.kubectl("delete", "node", "other")
