@@ -374,6 +374,26 @@ static int read_env(struct kf_settings *s, unsigned i, struct kf_error *err)
 	return 0;
 }
 
+/* NVIDIA names the socket, we the directory that it lies in, with ours beside it. */
+static int follow_socket(struct kf_settings *s, struct kf_error *err)
+{
+	static const char name[] = "/kubelet.sock";
+	size_t n = strlen(s->kubelet_socket);
+	kf_auto_mem char *directory = NULL;
+
+	if (n == 0 || s->from[KF_SET_kubelet_dir] >= s->from[KF_SET_kubelet_socket])
+		return 0;
+	if (n < sizeof(name) || strcmp(s->kubelet_socket + n - (sizeof(name) - 1), name) != 0)
+		return kf_fail(err, KF_E_INPUT, 0,
+			       "--kubelet-socket %s: a path that ends in /kubelet.sock is expected",
+			       s->kubelet_socket);
+	directory = kf_strndup(s->kubelet_socket, n - (sizeof(name) - 1));
+	if (!directory)
+		return kf_fail(err, KF_E_NOMEM, 0, "no memory for the settings");
+	return kf_settings_set(s, KF_SET_kubelet_dir, directory, s->from[KF_SET_kubelet_socket],
+			       err);
+}
+
 int kf_settings_flags(int argc, char **argv, struct kf_settings **ret, struct kf_error *err)
 {
 	kf_auto(kf_settings_freep) struct kf_settings *s = NULL;
@@ -391,6 +411,8 @@ int kf_settings_flags(int argc, char **argv, struct kf_settings **ret, struct kf
 	for (row = 0; row < N_NOT_SERVED; row++)
 		if (read_other_env(s, row, err) < 0)
 			return -1;
+	if (follow_socket(s, err) < 0)
+		return -1;
 	s->argc = argc;
 	s->argv = argv;
 	*ret = kf_take(s);
