@@ -260,6 +260,27 @@ static void says_so_when_memory_runs_out(void **state)
 	}
 }
 
+static void follows_the_socket_that_nvidias_flag_names(void **state)
+{
+	kf_auto(kf_settings_freep) struct kf_settings *one = NULL, *both = NULL, *bad = NULL;
+	struct kf_error err = {0};
+
+	(void)state;
+	assert_int_equal(parse(ARGV((char *)"--kubelet-socket", (char *)"/k/dp/kubelet.sock"), &one,
+			       &err),
+			 0);
+	assert_string_equal(one->kubelet_dir, "/k/dp");
+	assert_int_equal(parse(ARGV((char *)"--kubelet-socket=/k/dp/kubelet.sock",
+				    (char *)"--kubelet-dir=/mine"),
+			       &both, &err),
+			 0);
+	assert_string_equal(both->kubelet_dir, "/mine");
+	assert_int_equal(parse(ARGV((char *)"--kubelet-socket", (char *)"/k/dp/other.sock"), &bad,
+			       &err),
+			 -1);
+	assert_non_null(strstr(err.msg, "/kubelet.sock is expected"));
+}
+
 int main(void)
 {
 #define T(f) cmocka_unit_test_setup(f, clean_environment)
@@ -273,6 +294,7 @@ int main(void)
 		T(notes_what_nvidias_plugin_has_besides),
 		T(reads_the_article_to_the_letter),
 		T(shows_every_setting_in_its_documentation),
+		T(follows_the_socket_that_nvidias_flag_names),
 		T(says_so_when_memory_runs_out),
 	};
 
