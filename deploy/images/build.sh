@@ -1,12 +1,13 @@
 #!/bin/bash
 # make image: dist/kerf-VERSION-amd64.tar, a container image, without a container engine.
 #
-# One layer: kerf, chroot (for migConfig.withReboot alone), glibc and the other libraries that it is linked with, as Debian built them, and their copyright
-# notices.  No shell, no certificates (the API server's comes with the service account), no package manager.  The tar
-# is an OCI layout and, by its manifest.json, also what `docker load` reads.
+# One layer: kerf, chroot (for migConfig.withReboot alone), glibc and the other libraries that these
+# are linked with, as Debian built them, and their copyright notices.  No shell, no certificates (the
+# API server's comes with the service account), no package manager.  The tar is an OCI layout and, by
+# its manifest.json, also what `docker load` reads.
 #
-# Reproducible: the same build/kerf and libraries give the same bytes.  All times are SOURCE_DATE_EPOCH, by default
-# that of the last commit.  Prints the contents, sizes and the digest of the manifest.
+# Reproducible: the same build/kerf and libraries give the same bytes.  All times are
+# SOURCE_DATE_EPOCH, by default that of the last commit.  Prints the contents, sizes and the digest.
 #
 #   KERF_BUILD   where kerf is built           [build]
 #   OUT          the file to write             [dist/kerf-VERSION-amd64.tar]
@@ -36,7 +37,8 @@ names() { # names FILE
 
 owners() { # owners FILE...: their packages; asked at once, since dpkg reads all its lists each time
 	local path candidates found
-	found=$(for path; do names "$path"; done | sort -u | xargs dpkg -S 2>/dev/null | sed -E 's|^([^:,]+)[^/]*: /|\1 /|') || true
+	found=$(for path; do names "$path"; done | sort -u | xargs dpkg -S 2>/dev/null |
+		sed -E 's|^([^:,]+)[^/]*: /|\1 /|') || true
 	for path; do
 		candidates=$(names "$path")
 		awk 'NR == FNR { ours[$0]; next } $2 in ours { print $1; n++; exit } END { exit !n }' \

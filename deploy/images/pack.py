@@ -1,10 +1,9 @@
 """pack.py ROOT OUT NAME: the folder ROOT as a container image of one layer, in the file OUT.
 
-OUT is a tar that is an OCI image layout (oci-layout, index.json, blobs/) and by its manifest.json also an archive for
-`docker load`.  Nothing in it depends on when, where or by whom it was made: entries are sorted, owned by root, and of
-the time SOURCE_DATE_EPOCH.
+OUT is a tar that is an OCI image layout (oci-layout, index.json, blobs/) and by its manifest.json
+also an archive for `docker load`.  Nothing in it depends on when, where or by whom it was made:
+entries are sorted, owned by root, and of the time SOURCE_DATE_EPOCH.
 """
-import datetime
 import gzip
 import hashlib
 import io
@@ -14,6 +13,7 @@ import pathlib
 import stat
 import sys
 import tarfile
+import time
 
 EPOCH = int(os.environ["SOURCE_DATE_EPOCH"])
 ENTRYPOINT = ["/usr/bin/kerf"]
@@ -52,14 +52,15 @@ def to_json(value):
 
 
 def descriptor(media, data, **more):
-    return {"mediaType": f"application/vnd.oci.image.{media}", "digest": digest(data), "size": len(data), **more}
+    return {"mediaType": f"application/vnd.oci.image.{media}", "digest": digest(data),
+            "size": len(data), **more}
 
 
 def image(root, name):
     """The files of the archive, and the digest of the manifest."""
     plain = layer(root)
     packed = gzip.compress(plain, compresslevel=9, mtime=0)
-    created = datetime.datetime.fromtimestamp(EPOCH, datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+    created = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(EPOCH))
     config = to_json({
         "architecture": "amd64", "os": "linux", "created": created,
         "config": {"Entrypoint": ENTRYPOINT, "Env": ["PATH=/usr/bin"], "WorkingDir": "/",
@@ -70,12 +71,14 @@ def image(root, name):
         "history": [{"created": created, "created_by": "deploy/images/build.sh"}]})
     manifest = to_json({
         "schemaVersion": 2, "mediaType": "application/vnd.oci.image.manifest.v1+json",
-        "config": descriptor("config.v1+json", config), "layers": [descriptor("layer.v1.tar+gzip", packed)]})
+        "config": descriptor("config.v1+json", config),
+        "layers": [descriptor("layer.v1.tar+gzip", packed)]})
+    names = {"io.containerd.image.name": f"docker.io/library/{name}",
+             "org.opencontainers.image.ref.name": name.rpartition(":")[2]}
     index = to_json({
         "schemaVersion": 2, "mediaType": "application/vnd.oci.image.index.v1+json",
-        "manifests": [descriptor("manifest.v1+json", manifest, platform={"architecture": "amd64", "os": "linux"},
-                                 annotations={"io.containerd.image.name": f"docker.io/library/{name}",
-                                              "org.opencontainers.image.ref.name": name.rpartition(":")[2]})]})
+        "manifests": [descriptor("manifest.v1+json", manifest, annotations=names,
+                                 platform={"architecture": "amd64", "os": "linux"})]})
     blobs = {f"blobs/sha256/{hashlib.sha256(b).hexdigest()}": b for b in (config, manifest, packed)}
     path = {id(b): p for p, b in blobs.items()}
     docker = to_json([{"Config": path[id(config)], "RepoTags": [name], "Layers": [path[id(packed)]]}])

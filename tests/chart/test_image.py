@@ -91,7 +91,8 @@ def test_holds_two_programs_and_the_libraries_that_they_load(kerf, layer):
 
 
 def test_every_library_has_its_package_and_copyright_notice(layer):
-    packages = [line.split()[0] for line in layer.extractfile("usr/share/doc/kerf/packages").read().decode().splitlines()]
+    listed = layer.extractfile("usr/share/doc/kerf/packages").read().decode()
+    packages = [line.split()[0] for line in listed.splitlines()]
     assert "libc6" in packages
     names = set(layer.getnames())
     assert [p for p in packages if f"usr/share/doc/{p}/copyright" not in names] == []
@@ -101,9 +102,9 @@ def test_every_library_has_its_package_and_copyright_notice(layer):
 def test_runs_where_there_is_nothing_else(layer, tmp_path):
     layer.extractall(tmp_path)
     try:
-        said = subprocess.check_output(["/usr/sbin/chroot", tmp_path, "/usr/bin/kerf", "--version"], text=True)
-        inner = subprocess.check_output(["/usr/sbin/chroot", tmp_path, "/usr/bin/chroot", "/", "/usr/bin/kerf",
-                                         "--version"], text=True)
+        enter, ask = ["/usr/sbin/chroot", tmp_path], ["/usr/bin/kerf", "--version"]
+        said = subprocess.check_output([*enter, *ask], text=True)
+        inner = subprocess.check_output([*enter, "/usr/bin/chroot", "/", *ask], text=True)
     finally:
         shutil.rmtree(tmp_path / "usr")
     assert said.startswith("kerf ") and inner == said
