@@ -32,9 +32,10 @@ class Release:
         """The file of values counts for `upgrade` alone."""
         given_values = ["--values", "-"] if verb == "upgrade" else []
         done = subprocess.run(
-            [self.program, verb, "kerf", *args, *given_values, "--namespace", NAMESPACE, "--wait", "--timeout=90s"],
-            env=dict(os.environ, KUBECONFIG=str(self.cluster.admin)), text=True, capture_output=True,
-            input=json.dumps(self.values))
+            [self.program, verb, "kerf", *args, *given_values, "--namespace", NAMESPACE, "--wait",
+             "--timeout=90s"],
+            env=dict(os.environ, KUBECONFIG=str(self.cluster.admin)), text=True,
+            capture_output=True, input=json.dumps(self.values))
         assert done.returncode == 0, done.stdout + done.stderr
 
     def install(self):
@@ -51,13 +52,17 @@ class Release:
         return wait_for("the release has one pod, and a new one", only, 60)[0]
 
     def status(self):
-        return self.cluster.kubectl("-n", NAMESPACE, "exec", "ds/kerf", "--", "kerf", "status", "-o", "json")
+        return self.kerf("status", "-o", "json")
+
+    def kerf(self, *args):
+        """kerf in the agent's container."""
+        return self.cluster.kubectl("-n", NAMESPACE, "exec", "ds/kerf", "--", "kerf", *args)
 
     def log(self):
         return self.cluster.kubectl("-n", NAMESPACE, "logs", "ds/kerf", check=False)
 
     def access(self, *bound):
-        """A way to ask the API server with the agent's rights, by a token bound to this object or to none."""
+        """Asks the API server with the agent's rights, by a token bound to this object or to none."""
         token = self.cluster.kubectl("-n", NAMESPACE, "create", "token", "kerf", *bound).strip()
         path = self.cluster.state / f"release-{len(bound)}.kubeconfig"
         path.write_text(self.cluster.sh("kubeconfig", "kerf", token))
@@ -92,7 +97,8 @@ def release(image, cluster, machine):
         cluster.label(f"{MIG_CONFIG}.state", None)
         for path in cluster.cdi_dir.iterdir():
             path.unlink()
-        wait_for(lambda: f"the node still offers {cluster.allocatable()}", lambda: not cluster.allocatable())
+        wait_for(lambda: f"the node still offers {cluster.allocatable()}",
+                 lambda: not cluster.allocatable())
 
 
 def restart_container(cluster, name):
@@ -138,26 +144,48 @@ def test_upgrade_rollback_and_removal_leave_pods_and_slices_alone(cluster, relea
 @pytest.mark.parametrize("machine", ["g4dn.xlarge"], indirect=True)
 def test_an_agent_may_change_its_own_node_and_there_only_what_is_ours(cluster, release):
     name, uid = release.agent()
-    agent = release.access("--bound-object-kind=Pod", f"--bound-object-name={name}", f"--bound-object-uid={uid}")
+    agent = release.access("--bound-object-kind=Pod", f"--bound-object-name={name}",
+                           f"--bound-object-uid={uid}")
     nobody = release.access()  # valid, but made by hand
 
     def refused(ask, node, patch, why):
         with pytest.raises(AssertionError, match=why):
             ask("patch", "node", node, "--type=merge", "-p", json.dumps(patch))
 
-    ours = {"metadata": {"labels": {"nvidia.com/test": "1", "kerf.dev/test": "1"}, "annotations": {"kerf.dev/test": "1"}}}
-    gone = {"metadata": {"labels": {"nvidia.com/test": None, "kerf.dev/test": None}, "annotations": {"kerf.dev/test": None}}}
+    def ours(value):
+        keys = {"nvidia.com/test": value, "kerf.dev/test": value}
+        return {"metadata": {"labels": keys, "annotations": keys}}
+
     cluster.create({"apiVersion": "v1", "kind": "Node", "metadata": {"name": "other"}})
     try:
-        for patch in (ours, gone):
-            agent("patch", "node", NODE, "--type=merge", "-p", json.dumps(patch))
-        refused(agent, "other", ours, "the Node that it runs on")
-        for patch in ({"labels": {"node-role.kubernetes.io/x": ""}}, {"labels": {"notnvidia.com/x": ""}},
-                      {"labels": {"kubernetes.io/hostname": None}}, {"labels": {"kubernetes.io/os": "other"}}):
-            refused(agent, NODE, {"metadata": patch}, "labels of nvidia.com and kerf.dev only")
-        refused(agent, NODE, {"metadata": {"annotations": {"example.com/x": ""}}}, "annotations of nvidia.com")
+        for value in ("1", None):
+            agent("patch", "node", NODE, "--type=merge", "-p", json.dumps(ours(value)))
+        refused(agent, "other", ours("1"), "the Node that it runs on")
+        for key, value in (("node-role.kubernetes.io/x", ""), ("notnvidia.com/x", ""),
+                           ("kubernetes.io/hostname", None), ("kubernetes.io/os", "other")):
+            refused(agent, NODE, {"metadata": {"labels": {key: value}}}, "labels of nvidia.com")
+        refused(agent, NODE, {"metadata": {"annotations": {"example.com/x": ""}}},
+                "annotations of nvidia.com")
         refused(agent, NODE, {"spec": {"unschedulable": True}}, "not its spec")
         refused(agent, NODE, {"metadata": {"finalizers": ["example.com/x"]}}, "not its spec")
-        refused(nobody, NODE, ours, "the Node that it runs on")
+        refused(nobody, NODE, ours("1"), "the Node that it runs on")
     finally:
         cluster.kubectl("delete", "node", "other")
+
+
+@pytest.mark.parametrize("machine", ["g4dn.xlarge"], indirect=True)
+def test_the_articles_configuration_by_values_and_another_by_label(cluster, release):
+    """A T4 has no MIG; the file's strategy counts, since the value is empty."""
+    article = (TREE / "tests/e2e/article/time-slicing-2.yaml").read_text()
+    release.values.update(migStrategy="", config={
+        "default": "article", "map": {"article": article, "four": f"{article.rstrip()}\n        replicas: 4\n"}})
+    first = release.agent()
+    release.upgrade()
+    agent = release.agent(first)
+    cluster.wait_allocatable({"nvidia.com/gpu": 10})
+    cluster.label("nvidia.com/device-plugin.config", "four")
+    try:
+        cluster.wait_allocatable({"nvidia.com/gpu": 4})
+        assert release.agent() == agent
+    finally:
+        cluster.label("nvidia.com/device-plugin.config", None)
