@@ -11,6 +11,7 @@ void kf_sim_fault_done(struct kf_sim_fault *fault)
 {
 	free(fault->method);
 	free(fault->path);
+	free(fault->mentions);
 	free(fault->body);
 	memset(fault, 0, sizeof(*fault));
 }
@@ -46,6 +47,7 @@ int kf_sim_fault_add(struct kf_sim_faults *f, json_t *json, struct kf_error *err
 	x = &f->list[f->n];
 	x->method = copy(json, "method");
 	x->path = copy(json, "path");
+	x->mentions = copy(json, "mentions");
 	x->body = copy(json, "body");
 	x->watch = watch ? json_is_true(watch) : -1;
 	x->status = (int)json_integer_value(json_object_get(json, "status"));
@@ -65,27 +67,29 @@ int kf_sim_fault_add(struct kf_sim_faults *f, json_t *json, struct kf_error *err
 	return 0;
 }
 
-static int matches(const struct kf_sim_fault *x, const char *method, const char *path, int watch)
+static int matches(const struct kf_sim_fault *x, const char *method, const char *path, int watch,
+		   const char *sent)
 {
 	return x->times && (!x->method || !strcmp(x->method, method)) &&
 	       (!x->path || !strncmp(path, x->path, strlen(x->path))) &&
-	       (x->watch < 0 || x->watch == watch);
+	       (x->watch < 0 || x->watch == watch) &&
+	       (!x->mentions || (sent && strstr(sent, x->mentions)));
 }
 
 int kf_sim_fault_for(struct kf_sim_faults *f, const char *method, const char *path, int watch,
-		     struct kf_sim_fault *ret)
+		     const char *sent, struct kf_sim_fault *ret)
 {
 	size_t i;
 
 	for (i = 0; i < f->n; i++) {
 		struct kf_sim_fault *x = &f->list[i];
 
-		if (!matches(x, method, path, watch))
+		if (!matches(x, method, path, watch, sent))
 			continue;
 		if (x->times > 0)
 			x->times--;
 		*ret = *x;
-		ret->method = ret->path = NULL;
+		ret->method = ret->path = ret->mentions = NULL;
 		ret->body = x->body ? kf_strdup(x->body) : NULL;
 		return 1;
 	}

@@ -3,7 +3,7 @@
  *
  * POST /sim/fault    {"method": "PATCH", "path": "/api/v1/nodes", "watch": false, ...}
  *	Requests of this method (any if left out) whose path begins so, watches only or no watches
- *	if "watch" is given, get one of
+ *	if "watch" is given, with "mentions" somewhere in what they send, get one of
  *	  "status": 429, "retryAfter": 1    a Status of that code (retryAfter: the header, seconds)
  *	  "drop": true                      the connection closed without an answer
  *	  "hang": true                      nothing at all, until the server ends or the client goes
@@ -31,7 +31,7 @@
 struct kf_error;
 
 struct kf_sim_fault {
-	char *method, *path, *body;
+	char *method, *path, *mentions, *body;
 	int watch; /* 1 only watches, 0 no watches, -1 either */
 	int status, retry_after_s, drop, hang;
 	unsigned delay_ms;
@@ -47,8 +47,9 @@ struct kf_sim_faults {
 int kf_sim_fault_add(struct kf_sim_faults *f, json_t *json, struct kf_error *err);
 void kf_sim_faults_done(struct kf_sim_faults *f);
 /*
- * The fault for this request, counted down: 1 and *ret with copies (kf_sim_fault_done), 0 for none.
+ * The fault for this request, whose body is `sent` (or NULL), counted down: 1 and *ret with copies
+ * (kf_sim_fault_done), 0 for none.
  */
 int kf_sim_fault_for(struct kf_sim_faults *f, const char *method, const char *path, int watch,
-		     struct kf_sim_fault *ret);
+		     const char *sent, struct kf_sim_fault *ret);
 void kf_sim_fault_done(struct kf_sim_fault *fault);

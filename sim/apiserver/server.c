@@ -163,7 +163,8 @@ static enum MHD_Result serve(struct kf_sim_call *call)
 	enum MHD_Result r;
 
 	api->stats.requests++;
-	if (!kf_sim_fault_for(&api->faults, call->method, call->path, wants_watch(call), &f))
+	if (!kf_sim_fault_for(&api->faults, call->method, call->path, wants_watch(call),
+			      call->body.s, &f))
 		return route(call);
 	wait_ms(api, f.delay_ms);
 	if (f.hang)

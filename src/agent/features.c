@@ -7,6 +7,7 @@
 
 #include "agent/internal.h"
 #include "base/alloc.h"
+#include "base/clock.h"
 #include "base/log.h"
 #include "labels/facts.h"
 #include "labels/file.h"
@@ -37,6 +38,33 @@ int kf_features_make(const struct kf_settings *set, const struct kf_node *node, 
 	return kf_labels_write(ret, path, err) < 0 ? -1 : 0;
 }
 
+/* Between two tries of labels that the server refuses: from here, doubled up to the other. */
+#define REFUSED_MS     2000u
+#define REFUSED_MAX_MS 600000u
+/* The same labels told so often are somebody else's as well: then no more often than this. */
+#define CONTESTED    4
+#define CONTESTED_MS 60000u
+
+unsigned kf_agent_pause_features(struct kf_agent *a)
+{
+	unsigned n = a->features_refused++;
+
+	a->features_after_ms = kf_now_ms() + (n < 8 ? REFUSED_MS << n : REFUSED_MAX_MS);
+	return a->features_refused;
+}
+
+void kf_agent_features_told(struct kf_agent *a)
+{
+	a->features_refused = 0;
+	if (++a->features_told < CONTESTED)
+		return;
+	a->features_after_ms = kf_now_ms() + CONTESTED_MS;
+	if (a->features_told == CONTESTED)
+		kf_log(KF_WARN, "labels",
+		       "somebody else changes the Node's feature labels (GPU Feature Discovery?): "
+		       "writing them once a minute at most; --labels off leaves them to others");
+}
+
 /* What the Node has of ours, as the API server showed it last. */
 void kf_agent_take_features(struct kf_agent *a, const struct kf_kube_node *node)
 {
@@ -57,7 +85,8 @@ unsigned kf_agent_feature_edits(struct kf_agent *a, struct kf_labels *set, struc
 	unsigned i, n = 0;
 
 	*ret = NULL;
-	if (a->set->labels != KF_LABELS_NODE || a->features.n == 0)
+	if (a->set->labels != KF_LABELS_NODE || a->features.n == 0 ||
+	    kf_now_ms() < a->features_after_ms)
 		return 0;
 	if (kf_labels_diff(&a->features_seen, &a->features, set, drop, &err) < 0) {
 		kf_log_fail(KF_WARN, "labels", &err, "the Node's labels stay as they are");

@@ -155,6 +155,7 @@ struct kf_agent {
 	enum kf_state state;
 	char reason[1024];
 	uint64_t said_at_ms;
+	unsigned said;
 	struct kf_kubelet *kubelet;
 	struct kf_sale sale;
 	int asking_sale;     /* an answer about it is on its way */
@@ -167,7 +168,13 @@ struct kf_agent {
 	struct kf_events *events;
 	int label_known; /* the watch has listed our Node once */
 	int patching;
-	int rebooted; /* the Node said `rebooting` when we came up: it was tried */
+	int patch_has_features;	 /* the one on its way, or the last one */
+	unsigned patch_failures; /* in a row */
+	unsigned patch_said;	 /* `said`, as it was then */
+	uint64_t features_after_ms;
+	unsigned features_refused; /* in a row */
+	unsigned features_told;	   /* the same ones, so often */
+	int rebooted;		   /* the Node said `rebooting` when we came up: it was tried */
 	int reboot_asked;
 	uv_process_t reboot;
 	char seen_state[64]; /* the Node's label as the API server has it */
@@ -209,6 +216,11 @@ int kf_features_make(const struct kf_settings *set, const struct kf_node *node, 
 void kf_agent_take_features(struct kf_agent *a, const struct kf_kube_node *node);
 unsigned kf_agent_feature_edits(struct kf_agent *a, struct kf_labels *set, struct kf_labels *drop,
 				struct kf_kube_edit **ret);
+
+/* The server refuses them: they pause, for longer each time.  The refusals in a row. */
+unsigned kf_agent_pause_features(struct kf_agent *a);
+/* The server has taken them. */
+void kf_agent_features_told(struct kf_agent *a);
 
 /* health.c */
 void kf_agent_health_start(struct kf_agent *a);

@@ -108,6 +108,8 @@ void kf_agent_take_job(struct kf_agent *a, struct kf_job *job)
 		kf_labels_done(&a->features);
 		a->features = job->features;
 		job->features = (struct kf_labels){0};
+		a->features_after_ms = 0;
+		a->features_told = 0;
 	}
 	kf_agent_probe(a);
 	if (!changed)

@@ -113,6 +113,7 @@ void kf_agent_say(struct kf_agent *a, enum kf_state state, const char *why)
 	    kf_now_ms() < a->said_at_ms + KF_WAIT_MS)
 		return;
 	a->said_at_ms = kf_now_ms();
+	a->said++;
 	a->state = state;
 	memcpy(a->reason, reason, sizeof(a->reason));
 	if (state != KF_STATE_NONE)
@@ -120,6 +121,8 @@ void kf_agent_say(struct kf_agent *a, enum kf_state state, const char *why)
 		       "MIG configuration %s: %s%s%s", a->config, kf_state_text(state),
 		       reason[0] ? ": " : "", reason);
 	tell_event(a);
+	if (!a->patch_failures) /* a pause, if any, was for what is old now */
+		uv_timer_stop(&a->patch_timer);
 	kf_agent_patch(a);
 }
 
@@ -128,27 +131,37 @@ static void on_patch_timer(uv_timer_t *timer)
 	kf_agent_patch(timer->data);
 }
 
-static void on_patched(void *ud, int result, const struct kf_kube_node *node,
-		       const struct kf_error *err)
+/* It says no, and will say so the next time; what is busy, slow or away may be better soon. */
+static int is_refusal(const struct kf_error *err)
 {
-	struct kf_agent *a = ud;
+	return err->code == KF_E_INPUT || (err->code == KF_E_REMOTE && err->detail / 100 == 4 &&
+					   err->detail != 408 && err->detail != 429);
+}
 
-	a->patching = 0;
-	if (result == 0) {
-		const char *state = kf_kube_node_label(node, KF_LABEL_STATE);
-		const char *reason = kf_kube_node_annotation(node, KF_ANNOTATION_REASON);
+/*
+ * Tried again after 2 s, and what is refused outright ever later, up to 64 s; of a series the first
+ * failures are logged and then fewer and fewer.  Feature labels that are refused pause by
+ * themselves, so that they keep no state from the Node.
+ */
+static void patch_failed(struct kf_agent *a, const struct kf_error *err)
+{
+	unsigned n = a->patch_failures;
 
-		snprintf(a->seen_state, sizeof(a->seen_state), "%s", state ? state : "");
-		snprintf(a->seen_reason, sizeof(a->seen_reason), "%s", reason ? reason : "");
-		kf_agent_take_features(a, node);
-		kf_agent_take_health(a, node);
-		kf_agent_reboot_if_told(a);
+	if (a->patch_has_features && is_refusal(err)) {
+		if (kf_agent_pause_features(a) < 3)
+			kf_log_fail(KF_WARN, "labels", err,
+				    "telling the Node the state without the feature labels");
 		kf_agent_patch(a);
 		return;
 	}
-	if (result < 0)
-		kf_log_fail(KF_WARN, "kube", err, "telling the Node again in 2 s");
-	uv_timer_start(&a->patch_timer, on_patch_timer, 2000, 0);
+	a->patch_failures++;
+	if (err->code && !(a->patch_failures & n))
+		kf_log_fail(KF_WARN, "kube", err, "telling the Node again");
+	uv_timer_start(&a->patch_timer, on_patch_timer,
+		       !is_refusal(err) ? 2000
+		       : n < 5		? 2000u << n
+					: 64000,
+		       0);
 }
 
 /* State and reason of the configuration, where they differ; without a selection they are not ours
@@ -167,19 +180,45 @@ static unsigned state_edits(struct kf_agent *a, struct kf_kube_edit edit[2])
 	return 2;
 }
 
+static void on_patched(void *ud, int result, const struct kf_kube_node *node,
+		       const struct kf_error *err)
+{
+	static const struct kf_error gone = {0};
+	struct kf_agent *a = ud;
+	struct kf_kube_edit edit[2];
+	const char *state, *reason;
+
+	a->patching = 0;
+	if (result != 0) {
+		patch_failed(a, result < 0 ? err : &gone);
+		return;
+	}
+	a->patch_failures = 0;
+	state = kf_kube_node_label(node, KF_LABEL_STATE);
+	reason = kf_kube_node_annotation(node, KF_ANNOTATION_REASON);
+	snprintf(a->seen_state, sizeof(a->seen_state), "%s", state ? state : "");
+	snprintf(a->seen_reason, sizeof(a->seen_reason), "%s", reason ? reason : "");
+	kf_agent_take_features(a, node);
+	kf_agent_take_health(a, node);
+	if (a->patch_has_features)
+		kf_agent_features_told(a);
+	kf_agent_reboot_if_told(a);
+	/* taken, and not there: a webhook's doing, with which we do not race */
+	if (a->said == a->patch_said && state_edits(a, edit))
+		uv_timer_start(&a->patch_timer, on_patch_timer, KF_POLL_MS, 0);
+	kf_agent_patch(a);
+}
+
 static void send_patch(struct kf_agent *a, const struct kf_kube_edit *edit, unsigned n)
 {
 	struct kf_error err = {0};
 
 	if (n == 0)
 		return;
-	if (kf_kube_node_patch(a->kube, a->set->node_name, edit, n, NULL, on_patched, a, &err) <
-	    0) {
-		kf_log_fail(KF_WARN, "kube", &err, "telling the Node again in 2 s");
-		uv_timer_start(&a->patch_timer, on_patch_timer, 2000, 0);
-		return;
-	}
-	a->patching = 1;
+	if (kf_kube_node_patch(a->kube, a->set->node_name, edit, n, NULL, on_patched, a, &err) == 0)
+		a->patching = 1;
+	else
+		patch_failed(a, &err);
 }
 
 void kf_agent_patch(struct kf_agent *a)
@@ -190,12 +229,15 @@ void kf_agent_patch(struct kf_agent *a)
 
 	/* Before the Node has been seen we do not know what is selected, so there is nothing to
 	 * say. */
-	if (!a->kube || !a->label_known || a->patching || a->stopping)
+	if (!a->kube || !a->label_known || a->patching || a->stopping ||
+	    uv_is_active((uv_handle_t *)&a->patch_timer))
 		return;
 	n = kf_agent_feature_edits(a, &set, &drop, &features);
 	m = state_edits(a, state);
 	m += kf_agent_health_edit(a, &state[m]);
 	edit = kf_calloc(n + m, sizeof(*edit));
+	a->patch_has_features = n > 0;
+	a->patch_said = a->said;
 	if (edit) {
 		memcpy(edit, state, m * sizeof(*edit));
 		if (n)

@@ -43,3 +43,31 @@ def test_labels_go_to_the_features_file_where_that_is_wanted(node):
 def test_labels_may_be_left_to_others(node):
     node.start("--labels", "off", label="all-1g.5gb")
     assert "nvidia.com/gpu.count" not in labels(node)
+
+
+def test_feature_labels_that_are_refused_keep_no_state_from_the_node(node):
+    node.api.trouble("fault", method="PATCH", path="/api/v1/nodes", mentions="gpu.count",
+                     status=403, times=0)
+    node.start(label="all-1g.5gb")
+    node.relabel("all-balanced")
+    wait_until(lambda: node.agent.logged("without the feature labels"), node.agent.log)
+    assert "nvidia.com/gpu.count" not in labels(node)
+    node.api.trouble("fault")
+    node.relabel("all-1g.5gb")
+    wait_until(lambda: labels(node).get("nvidia.com/mig-1g.5gb.count") == "56",
+               lambda: f"labels: {labels(node)}")
+
+
+def test_labels_that_another_writes_too_are_not_fought_over(node):
+    node.start(label="all-1g.5gb")
+    wait_until(lambda: labels(node).get("nvidia.com/gpu.count") == "8", lambda: str(labels(node)))
+
+    def contested():
+        if labels(node).get("nvidia.com/gpu.count") == "8":
+            node.api.label("other", "nvidia.com/gpu.count")
+        return node.agent.logged("somebody else changes")
+
+    wait_until(contested, node.agent.log)
+    node.relabel("all-balanced")
+    wait_until(lambda: labels(node).get("nvidia.com/mig-3g.20gb.count") == "8",
+               lambda: f"what is new is told at once: {labels(node)}")
