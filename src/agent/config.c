@@ -63,6 +63,7 @@ static void take(struct kf_agent *a, struct kf_settings *s)
 	kf_settings_free(a->own_set);
 	a->own_set = s;
 	a->withheld = 0;
+	a->cdi_written = 0; /* the next job makes CDI file and labels anew */
 	log_notes(s);
 }
 
@@ -301,7 +302,7 @@ static void reload(struct kf_agent *a)
 	kf_agent_config_tell(a);
 	if (answer == 0) {
 		kf_agent_publish(a);
-		kf_agent_mark(a);
+		kf_agent_read(a);
 	}
 }
 

@@ -71,3 +71,14 @@ def test_labels_that_another_writes_too_are_not_fought_over(node):
     node.relabel("all-balanced")
     wait_until(lambda: labels(node).get("nvidia.com/mig-3g.20gb.count") == "8",
                lambda: f"what is new is told at once: {labels(node)}")
+
+
+def test_the_labels_follow_the_configuration_file(node):
+    file = node.folder / "config.yaml"
+    file.write_text("version: v1\n")
+    node.start("--config-file", file, label="all-disabled")
+    wait_until(lambda: labels(node).get("nvidia.com/gpu.replicas") == "1",
+               lambda: f"labels: {labels(node)}")
+    file.write_text("sharing: {timeSlicing: {resources: [{name: nvidia.com/gpu, replicas: 10}]}}\n")
+    wait_until(lambda: labels(node).get("nvidia.com/gpu.replicas") == "10",
+               lambda: f"labels: {labels(node)}\n{node.agent.log()}", seconds=8)
