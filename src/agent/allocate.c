@@ -131,12 +131,12 @@ static int fill(struct kf_agent *a, const char *const *ids, unsigned n, struct k
 	return kf_grant_fill(&opt, &view, ids, n, ret, err);
 }
 
-static struct kf_hold *pod_hold(struct kf_holds *holds, const char *id)
+static struct kf_hold *pod_hold(struct kf_holds *holds, const char *sold)
 {
 	unsigned i;
 
 	for (i = 0; i < holds->n; i++)
-		if (holds->hold[i].by == KF_HOLD_POD && !strcmp(holds->hold[i].id, id))
+		if (holds->hold[i].by == KF_HOLD_POD && !strcmp(holds->hold[i].sold, sold))
 			return &holds->hold[i];
 	return NULL;
 }
