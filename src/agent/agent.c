@@ -16,9 +16,14 @@
 
 /* --- timers and signals -------------------------------------------------------------------- */
 
+/* A job reads the GPUs too; behind a driver slower than the poll another would leave no time to
+ * decide anything. */
 static void on_poll(uv_timer_t *timer)
 {
-	kf_agent_read(timer->data);
+	struct kf_agent *a = timer->data;
+
+	if (!a->job)
+		kf_agent_read(a);
 }
 
 /* The API server has not shown our Node: what was configured before the start is put back. */
