@@ -274,7 +274,7 @@ static void bring_up_to_date(struct kf_job *job)
 				   .caps = &job->caps};
 	struct kf_spec_options opt = {.index_names = job->set->device_id_strategy == KF_ID_INDEX};
 	struct kf_error err = {0};
-	int answer;
+	int answer, labelled = 0;
 
 	/* 4,322 lines that the driver makes anew at each reading: 3.5 ms on an H100 */
 	if ((job->opened || !job->caps.listed) && kf_caps_read(root, &job->caps, &err) < 0)
@@ -287,13 +287,15 @@ static void bring_up_to_date(struct kf_job *job)
 	view.files = job->new_files ? job->new_files : job->files;
 	if (nothing_new(job))
 		return;
-	if (job->set->labels != KF_LABELS_OFF &&
-	    kf_features_make(job->set, job->after, job->started_s, &job->features, &err) < 0)
+	if (job->set->labels != KF_LABELS_OFF)
+		labelled = kf_features_make(job->set, job->after, job->started_s, &job->features,
+					    &err);
+	if (labelled < 0)
 		trouble(job, &err);
 	if (!job->set->cdi_dir[0])
 		return;
 	answer = kf_spec_write(job->set->cdi_dir, &view, &job->holds, &opt, &err);
-	job->cdi_written = answer >= 0 && answer != KF_SPEC_PARTIAL;
+	job->cdi_written = labelled >= 0 && answer >= 0 && answer != KF_SPEC_PARTIAL;
 	if (answer < 0 || answer == KF_SPEC_REPLACED || answer == KF_SPEC_PARTIAL)
 		trouble(job, &err);
 }

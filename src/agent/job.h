@@ -61,7 +61,7 @@ struct kf_job {
 	int opened;		    /* the driver's session is a new one */
 	int64_t started_s;	    /* of the program, for the labels */
 	struct kf_labels features;  /* out: GPU Feature Discovery's labels; empty: as before */
-	int cdi_written;	    /* in and out: the CDI file is as it should be */
+	int cdi_written;	    /* in and out: CDI file and labels are as they should be */
 	struct kf_caps caps;	    /* in: those known before; read anew with a new session */
 	struct kf_outcome *outcome; /* one a step */
 	unsigned n_troubles;	    /* CDI file, device nodes, state: lived with */

@@ -40,6 +40,16 @@ def test_labels_go_to_the_features_file_where_that_is_wanted(node):
     assert "nvidia.com/mig-1g.5gb.count" not in labels(node)
 
 
+def test_a_features_file_that_could_not_be_written_is_written_later(node):
+    folder = node.machine.root / "etc/kubernetes/node-feature-discovery/features.d"
+    folder.parent.mkdir(parents=True)
+    folder.write_text("in the way")
+    node.start("--labels", "file", label="all-1g.5gb")
+    wait_until(lambda: node.agent.logged("features.d"), node.agent.log)
+    folder.unlink()
+    wait_until((folder / "gfd").exists, node.agent.log)
+
+
 def test_labels_may_be_left_to_others(node):
     node.start("--labels", "off", label="all-1g.5gb")
     assert "nvidia.com/gpu.count" not in labels(node)
