@@ -184,7 +184,6 @@ struct kf_agent {
 	int evicting;
 
 	uv_pipe_t status; /* serve.c */
-	int status_open;
 	unsigned n_status_clients;
 
 	uv_timer_t soon, poll, wait, clear, stale_timer, patience, patch_timer, names, sale_timer,

@@ -4,19 +4,10 @@
 #include <stdio.h>
 #include <time.h>
 
-static uint64_t stopped_ms;
-
-void kf_clock_set(uint64_t ms)
-{
-	stopped_ms = ms;
-}
-
 uint64_t kf_now_ms(void)
 {
 	struct timespec t;
 
-	if (stopped_ms)
-		return stopped_ms;
 	clock_gettime(CLOCK_MONOTONIC, &t);
 	return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
 }
@@ -26,8 +17,8 @@ void kf_wall(int64_t *s, int32_t *us)
 	struct timespec t;
 
 	clock_gettime(CLOCK_REALTIME, &t);
-	*s = stopped_ms ? (int64_t)(stopped_ms / 1000) : t.tv_sec;
-	*us = stopped_ms ? (int32_t)(stopped_ms % 1000 * 1000) : (int32_t)(t.tv_nsec / 1000);
+	*s = t.tv_sec;
+	*us = (int32_t)(t.tv_nsec / 1000);
 }
 
 void kf_wall_text(char out[32])

@@ -69,14 +69,3 @@ int kf_prefix(struct kf_error *err, const char *fmt, ...)
 	tidy(err->msg);
 	return -1;
 }
-
-const char *kf_error_text(enum kf_error_code code)
-{
-	static const char *const text[] = {
-#define X(name, sentence) [KF_E_##name] = sentence,
-		KF_ERROR_MAP(X)
-#undef X
-	};
-
-	return (unsigned)code < sizeof(text) / sizeof(text[0]) ? text[code] : "unknown error";
-}

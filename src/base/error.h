@@ -47,6 +47,3 @@ int kf_fail_errno(struct kf_error *err, int errnum, const char *fmt, ...)
 
 /* Put "what: " before the sentence that is there already; returns -1. */
 int kf_prefix(struct kf_error *err, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
-
-/* "out of memory" for a code; never NULL. */
-const char *kf_error_text(enum kf_error_code code);

@@ -39,12 +39,5 @@ static inline void kf_closep(int *fd)
 		close(*fd);
 }
 
-static inline void kf_fclosep(FILE **f)
-{
-	if (*f)
-		fclose(*f);
-}
-
-#define kf_auto_mem  kf_auto(kf_mem_freep)
-#define kf_auto_fd   kf_auto(kf_closep)
-#define kf_auto_file kf_auto(kf_fclosep)
+#define kf_auto_mem kf_auto(kf_mem_freep)
+#define kf_auto_fd  kf_auto(kf_closep)

@@ -299,11 +299,6 @@ struct kf_mig_configs *kf_mig_configs_free(struct kf_mig_configs *c)
 	return NULL;
 }
 
-const char *kf_mig_configs_file(const struct kf_mig_configs *c)
-{
-	return c->file;
-}
-
 void kf_mig_configs_locate(const struct kf_mig_configs *c, struct kf_error *err)
 {
 	if (err->code == KF_E_INPUT && err->detail > 0 && !c->builtin)

@@ -35,8 +35,6 @@ int kf_mig_configs_builtin(struct kf_mig_configs **ret, struct kf_error *err);
 struct kf_mig_configs *kf_mig_configs_free(struct kf_mig_configs *c);
 KF_DEFINE_AUTO(struct kf_mig_configs, kf_mig_configs_free)
 
-/* The file's name as given, or "built-in". */
-const char *kf_mig_configs_file(const struct kf_mig_configs *c);
 /*
  * Put "FILE:LINE: " before a sentence of the planner, whose err->detail is a line of this file.
  * Does nothing for the built-in set, which nobody can look into.

@@ -105,20 +105,6 @@ static int default_namespace(struct kf_kube_config *c, struct kf_error *err)
 	return c->namespace ? 0 : no_memory(err);
 }
 
-int kf_kube_config_plain(const char *server, struct kf_kube_config **ret, struct kf_error *err)
-{
-	kf_auto(kf_kube_config_freep) struct kf_kube_config *c = kf_kube_config_new();
-
-	if (!c)
-		return no_memory(err);
-	c->server = kf_strdup(server);
-	c->source = kf_strdup(server);
-	if (!c->server || !c->source || default_namespace(c, err) < 0)
-		return no_memory(err);
-	*ret = kf_take(c);
-	return 0;
-}
-
 /* --- in cluster ------------------------------------------------------------------------------ */
 
 static int account_files(struct kf_kube_config *c, const char *dir, struct kf_error *err)

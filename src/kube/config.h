@@ -79,9 +79,6 @@ int kf_kube_config_parse(const char *bytes, size_t n, const char *name, const ch
  */
 int kf_kube_config_in_cluster(const char *dir, struct kf_kube_config **ret, struct kf_error *err);
 
-/* A configuration by hand, for stand-ins: just a server, "http://127.0.0.1:1234". */
-int kf_kube_config_plain(const char *server, struct kf_kube_config **ret, struct kf_error *err);
-
 void kf_kube_times_default(struct kf_kube_times *t);
 
 /* Empty, with default times; NULL without memory. */
