@@ -80,6 +80,11 @@ static void set_gi(const char *dir, struct kf_sim_state *s, unsigned gpu, unsign
 
 void kf_sim_caps_gi(const char *dir, struct kf_sim_state *s, unsigned gpu, unsigned gi)
 {
+	/* more than our own: somebody died between a change and its files */
+	if (s->nodes_stale > 1) {
+		kf_sim_caps_sync(dir, s);
+		return;
+	}
 	set_gi(dir, s, gpu, gi);
 	s->nodes_stale = 0;
 }

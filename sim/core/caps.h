@@ -10,7 +10,8 @@
 unsigned kf_sim_cap_minor(unsigned gpu_minor, unsigned gi, unsigned ci);
 
 /*
- * Make the files of one GPU instance, or of all, what the state says, and note in the state that
+ * Make the files of one GPU instance (and of all, where a change before ours has left its own
+ * unmade), or of all, what the state says, and note in the state that
  * they are.  Best effort: a caller who may not write there changes nothing.  Wants the lock.
  */
 void kf_sim_caps_gi(const char *dir, struct kf_sim_state *s, unsigned gpu, unsigned gi);

@@ -165,7 +165,7 @@ struct kf_sim_state {
 	uint32_t epoch;	      /* driver loads so far: clients of an earlier one are cut off */
 	uint32_t faults;      /* armed ones */
 	uint32_t event;	      /* events so far; waiters sleep on it */
-	uint32_t nodes_stale; /* files of instances below DIR/root may differ from the state */
+	uint32_t nodes_stale; /* changes whose files below DIR/root may not be made yet */
 	uint32_t process_end; /* no process was ever in this slot of the table or behind it */
 	uint64_t boot_us;     /* CLOCK_MONOTONIC when the machine began */
 	pthread_mutex_t lock;

@@ -211,7 +211,7 @@ static nvmlReturn_t create(struct kf_sim_state *s, struct spot *at, const struct
 	};
 	name_device(s, at, id, ci->uuid, sizeof(ci->uuid));
 	ci->used = 1;
-	s->nodes_stale = 1;
+	s->nodes_stale++;
 	kf_sim_commit(s, at->index);
 	kf_sim_caps_gi(kf_sim_here.dir, s, at->index, at->gi);
 	*ret = kf_sim_ci_handle(s, at->index, at->gi, id);
@@ -270,7 +270,7 @@ nvmlReturn_t nvmlComputeInstanceDestroy(nvmlComputeInstance_t ci)
 		return NVML_ERROR_IN_USE;
 	now = kf_sim_begin(s, at.index);
 	now->gi[at.gi].ci[at.ci].used = 0;
-	s->nodes_stale = 1;
+	s->nodes_stale++;
 	kf_sim_commit(s, at.index);
 	kf_sim_release(s, at.index, at.gi, at.ci);
 	kf_sim_caps_gi(kf_sim_here.dir, s, at.index, at.gi);

@@ -318,7 +318,7 @@ static nvmlReturn_t create(struct kf_sim_state *s, struct spot *at, const struct
 	now->gi[id].size = p->size;
 	now->gi[id].generation = ++now->generation;
 	now->gi[id].used = 1;
-	s->nodes_stale = 1;
+	s->nodes_stale++;
 	kf_sim_commit(s, at->index);
 	kf_sim_caps_gi(kf_sim_here.dir, s, at->index, id);
 	*ret = kf_sim_gi_handle(s, at->index, id);
@@ -387,7 +387,7 @@ nvmlReturn_t nvmlGpuInstanceDestroy(nvmlGpuInstance_t gi)
 		return NVML_ERROR_IN_USE;
 	now = kf_sim_begin(s, at.index);
 	now->gi[at.gi].used = 0;
-	s->nodes_stale = 1;
+	s->nodes_stale++;
 	kf_sim_commit(s, at.index);
 	kf_sim_caps_gi(kf_sim_here.dir, s, at.index, at.gi);
 	return NVML_SUCCESS;

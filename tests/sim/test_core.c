@@ -7,6 +7,8 @@
 #include <unistd.h>
 
 #include "base/error.h"
+#include "base/text.h"
+#include "core/caps.h"
 #include "core/machine.h"
 #include "core/uuid.h"
 #include "kftest.h"
@@ -98,6 +100,54 @@ static void a_change_that_was_committed_stays_when_its_maker_dies_with_the_lock(
 	assert_int_equal(kf_sim_now(sim.state, 3)->mig_current, 1);
 	kf_sim_unlock(sim.state);
 	kf_sim_close(&sim);
+}
+
+/* What a create does to the state; its files come after. */
+static void add_instance(struct kf_sim *sim, unsigned gi)
+{
+	struct kf_sim_now *now = kf_sim_begin(sim->state, 3);
+
+	now->gi[gi].used = 1;
+	sim->state->nodes_stale++;
+	kf_sim_commit(sim->state, 3);
+}
+
+static void die_before_the_files(struct kf_sim *sim)
+{
+	kf_sim_lock(sim->state);
+	add_instance(sim, 1);
+}
+
+static int has_access_file(const char *dir, const struct kf_sim *sim, unsigned gi)
+{
+	char path[160];
+
+	snprintf(path, sizeof(path),
+		 "%s/root/proc/driver/nvidia/capabilities/gpu%u/mig/gi%u/access", dir,
+		 sim->state->machine.gpu[3].minor, gi);
+	return access(path, F_OK) == 0;
+}
+
+static void files_that_the_dead_left_unmade_are_made_by_the_next_change(void **state)
+{
+	const char *dir = *state;
+	char path[160];
+	struct kf_sim sim;
+
+	assert_int_equal(kf_sim_open(dir, &sim, NULL), 0);
+	snprintf(path, sizeof(path), "%s/root/proc/driver/nvidia/capabilities/gpu%u/mig", dir,
+		 sim.state->machine.gpu[3].minor);
+	assert_int_equal(kf_make_dirs(path, 0755, NULL), 0);
+	in_the_dying(dir, die_before_the_files);
+	kf_sim_lock(sim.state);
+	add_instance(&sim, 2);
+	kf_sim_caps_gi(dir, sim.state, 3, 2);
+	kf_sim_unlock(sim.state);
+	assert_true(has_access_file(dir, &sim, 2));
+	assert_true(has_access_file(dir, &sim, 1));
+	kf_sim_close(&sim);
+	snprintf(path, sizeof(path), "rm -rf '%s/root'", dir);
+	assert_int_equal(system(path), 0);
 }
 
 static void be_busy(struct kf_sim *sim)
@@ -237,6 +287,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(
 			a_change_that_was_committed_stays_when_its_maker_dies_with_the_lock, make,
 			drop),
+		cmocka_unit_test_setup_teardown(
+			files_that_the_dead_left_unmade_are_made_by_the_next_change, make, drop),
 		cmocka_unit_test_setup_teardown(a_dead_client_and_its_process_are_gone, make, drop),
 		cmocka_unit_test(a_folder_without_a_machine_is_an_answer),
 		cmocka_unit_test(every_machine_and_product_that_comes_along_is_sound),
