@@ -133,7 +133,9 @@ static void christen(struct kf_sim_store *s, json_t *meta)
 	kf_wall_text(now);
 	strcpy(strchr(now, '.'), "Z");
 	snprintf(uid, sizeof(uid), "%08x-0000-4000-8000-%012lx", (unsigned)getpid(), ++s->serial);
-	json_object_set_new(meta, "uid", json_string(uid));
+	/* unlike the real one: a pod may be the one that the stand-in kubelet has */
+	if (!json_string_value(json_object_get(meta, "uid")))
+		json_object_set_new(meta, "uid", json_string(uid));
 	json_object_set_new(meta, "creationTimestamp", json_string(now));
 }
 

@@ -32,8 +32,11 @@ static int taken_otherwise(struct kf_agent *a, const char *resource, const char 
 static int check_replicas(const struct kf_agent *a, const char *resource, const char *const *ids,
 			  unsigned n, struct kf_error *err)
 {
+	const struct kf_share_rule *units = kf_share_units_of(a->set->sharing, resource);
 	unsigned i, k;
 
+	if (units)
+		return kf_fit_check(units, ids, n, err);
 	for (i = 0; i < n; i++) {
 		if (kf_share_replica(ids[i]) < 0)
 			continue;
@@ -188,7 +191,8 @@ static int on_allocate(void *ud, const char *resource, const char *const *ids, u
 	note_holds(a, resource, ids, n);
 	if (!uv_is_active((uv_handle_t *)&a->names))
 		uv_timer_start(&a->names, on_names, KF_NAMES_MS, 0);
-	if (a->set->single_alias || a->withdrawals.n || a->plan)
+	if (a->set->single_alias || a->withdrawals.n || a->plan ||
+	    kf_share_units_of(a->set->sharing, resource))
 		kf_agent_mark(a);
 	return 0;
 }
@@ -211,6 +215,7 @@ static int on_prefer(void *ud, const char *resource, const char *const *availabl
 		     const char **out, struct kf_error *err)
 {
 	struct kf_agent *a = ud;
+	const struct kf_share_rule *units = kf_share_units_of(a->set->sharing, resource);
 	struct wish wish = {.agent = a, .resource = resource};
 	struct kf_preference p = {.node = a->node,
 				  .policy = (enum kf_share_policy)a->set->shared_policy,
@@ -218,6 +223,8 @@ static int on_prefer(void *ud, const char *resource, const char *const *availabl
 				  .avoid = to_be_avoided,
 				  .userdata = &wish};
 
+	if (units)
+		return kf_fit_prefer(units, available, n_available, must, n_must, size, out, err);
 	if (!a->node)
 		return kf_fail(err, KF_E_STATE, 0, "the driver has not been read yet");
 	return kf_prefer(&p, available, n_available, must, n_must, size, out, err);

@@ -4,6 +4,8 @@
 #include <uv.h>
 
 #include "agent/events.h"
+#include "agent/fit.h"
+#include "agent/going.h"
 #include "agent/grant.h"
 #include "agent/holdings.h"
 #include "agent/job.h"
@@ -158,8 +160,11 @@ struct kf_agent {
 	unsigned said;
 	struct kf_kubelet *kubelet;
 	struct kf_sale sale;
-	int asking_sale;     /* an answer about it is on its way */
-	unsigned sale_asked; /* the listing that it is about */
+	char fit_block[KF_UUID]; /* the GPU whose free units are on sale; see fit.h */
+	struct kf_going going;
+	struct kf_watch *pods_watch; /* while units are sold */
+	int asking_sale;	     /* an answer about it is on its way */
+	unsigned sale_asked;	     /* the listing that it is about */
 	unsigned sale_tries;
 	struct kf_podresources *podresources;
 	struct kf_kube_config *kube_config;
@@ -250,6 +255,11 @@ void kf_agent_config_done(struct kf_agent *a);
 
 /* sell.c */
 void kf_agent_sell(struct kf_agent *a); /* go on with a change of how devices are sold */
+
+/* going.c */
+/* Have the pods of the node watched if their ends matter now; leave off if not. */
+void kf_agent_watch_pods(struct kf_agent *a);
+int kf_agent_is_going(const void *agent, const struct kf_hold *hold);
 
 /* allocate.c */
 extern const struct kf_kubelet_events kf_agent_kubelet_events;

@@ -83,9 +83,12 @@ static void add_one(struct making *m, const char *resource, const char *id, int 
 		m->failed = 1;
 }
 
-/* Offer a device, whole or as its replicas; `aliased`: under another name as well. */
+/*
+ * Offer a device, whole or as its replicas or, by its memory, as units; `aliased`: under another
+ * name as well.
+ */
 static void add(struct making *m, struct kf_share_device *device, int numa, unsigned bits,
-		int aliased)
+		int aliased, uint64_t memory_mib)
 {
 	const struct kf_share_rule *rule;
 	const char *name = device->resource;
@@ -100,7 +103,7 @@ static void add(struct making *m, struct kf_share_device *device, int numa, unsi
 		bits |= taken(m, device->id, name);
 	if (!rule)
 		add_one(m, name, device->id, numa, bits == 0);
-	for (k = 0; rule && k < rule->replicas; k++) {
+	for (k = 0; rule && k < kf_share_count(rule, memory_mib); k++) {
 		snprintf(id, sizeof(id), "%s::%u", device->id, k);
 		add_one(m, name, id, numa, bits == 0);
 	}
@@ -169,11 +172,11 @@ static void add_slice(struct making *m, const struct kf_gpu *gpu, const struct k
 		bits |= KF_UNWELL_MIXED_UP;
 	if (m->rules->strategy == KF_MIG_SINGLE) {
 		device.resource = named ? named : PLAIN;
-		add(m, &device, gpu->numa, bits, aliased);
+		add(m, &device, gpu->numa, bits, aliased, ci->memory_mib);
 	}
 	if (m->rules->strategy == KF_MIG_MIXED || aliased) {
 		device.resource = named && !aliased ? named : own;
-		add(m, &device, gpu->numa, bits, aliased);
+		add(m, &device, gpu->numa, bits, aliased, ci->memory_mib);
 	}
 }
 
@@ -188,7 +191,7 @@ static void add_whole(struct making *m, const struct kf_gpu *gpu)
 
 	if (m->rules->strategy == KF_MIG_SINGLE && m->some_mig)
 		bits |= KF_UNWELL_MIXED_UP;
-	add(m, &device, gpu->numa, bits, 0);
+	add(m, &device, gpu->numa, bits, 0, gpu->memory_mib - gpu->reserved_mib);
 }
 
 static void add_gpu(struct making *m, const struct kf_gpu *gpu)

@@ -55,6 +55,23 @@ void kf_agent_offer_rules(const struct kf_agent *a, struct kf_offer_rules *ret)
 	};
 }
 
+/* Of memory sold by the unit: what is on sale. */
+static void fit(struct kf_agent *a, struct kf_offers *offers)
+{
+	struct kf_fit f = {.holds = &a->holds, .going = kf_agent_is_going, .userdata = a};
+	char before[KF_UUID];
+	unsigned i;
+
+	for (i = 0; i < offers->n; i++) {
+		f.rule = kf_share_units_of(a->set->sharing, offers->offer[i].resource);
+		if (!f.rule)
+			continue;
+		memcpy(before, a->fit_block, sizeof(before));
+		f.before = before;
+		kf_fit_apply(&f, &offers->offer[i], a->fit_block);
+	}
+}
+
 void kf_agent_publish(struct kf_agent *a)
 {
 	struct kf_offers offers = {0};
@@ -63,9 +80,12 @@ void kf_agent_publish(struct kf_agent *a)
 
 	if (!a->node || !a->kubelet || a->withheld)
 		return;
+	kf_agent_watch_pods(a);
+	kf_going_prune(&a->going, &a->holds);
 	kf_agent_offer_rules(a, &rules);
-	if (kf_offers_make(a->node, &rules, &offers, &err) < 0 ||
-	    kf_sale_make(&a->sale, &offers, a->node, &a->holds, &err) < 0 ||
+	if (kf_offers_make(a->node, &rules, &offers, &err) == 0)
+		fit(a, &offers);
+	if (err.code || kf_sale_make(&a->sale, &offers, a->node, &a->holds, &err) < 0 ||
 	    kf_kubelet_publish(a->kubelet, &a->sale.listed, &err) < 0)
 		kf_log_fail(KF_ERROR, "kubelet", &err, "the list published before stays");
 	kf_offers_done(&offers);
@@ -322,7 +342,9 @@ int kf_agent_kube_start(struct kf_agent *a, struct kf_error *err)
 void kf_agent_kube_stop(struct kf_agent *a)
 {
 	kf_watch_stop(a->watch);
-	a->watch = NULL;
+	kf_watch_stop(a->pods_watch);
+	a->watch = a->pods_watch = NULL;
+	kf_going_done(&a->going);
 	if (a->kube)
 		kf_kube_forget(a->kube, a);
 	a->events = kf_events_free(a->events);

@@ -66,7 +66,19 @@ enum kf_key_trait {
 	X("flags.gfd.outputFile", TEXT, "", KF_KEY_NOTED, "NFD's file for the labels")             \
 	X("flags.gfd.machineTypeFile", TEXT, "", KF_KEY_NOTED, "where the machine's type stands")  \
 	X("kerf.honour", WORDS, "rename devices resources", KF_KEY_OURS,                           \
-	  "keys that NVIDIA's plugin reads and drops, and kerf is to obey")
+	  "keys that NVIDIA's plugin reads and drops, and kerf is to obey")                        \
+	X("kerf.gpuMemory.unit", TEXT, "", KF_KEY_OURS,                                            \
+	  "GPUs are sold by their memory, so much at a time: 1Gi; `gpuMemory: {}` switches it on") \
+	X("kerf.gpuMemory.name", TEXT, "", KF_KEY_OURS,                                            \
+	  "of the resource; with the unit 1Gi gpu-memory, with 512Mi gpu-memory-512mi")            \
+	X("kerf.gpuMemory.keep", TEXT, "", KF_KEY_OURS,                                            \
+	  "of each GPU, not sold, for the MPS server: 128Mi")                                      \
+	X("kerf.gpuMemory.devices", DEVICES, "", KF_KEY_OURS, "which GPUs; all of them")           \
+	X("kerf.gpuMemory.fit", WORD, "exact total", KF_KEY_OURS,                                  \
+	  "on sale is what one GPU has free, or what all have together: exact")                    \
+	X("kerf.gpuMemory.compute", TEXT, "", KF_KEY_OURS,                                         \
+	  "SMs of a slice: proportional to its memory, none (no limit), or a percentage in "       \
+	  "quotes: proportional")
 
 struct kf_key {
 	const char *path; /* of n bytes: not ended by a NUL */

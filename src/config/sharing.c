@@ -6,6 +6,7 @@
 
 #include "config/findings.h"
 #include "config/keys.h"
+#include "config/memory.h"
 #include "config/settings.h"
 #include "config/yaml.h"
 #include "model/profile.h"
@@ -292,6 +293,14 @@ static int parse_devices(struct reader *r, const struct kf_yaml_node *node,
 	return 0;
 }
 
+int kf_sharing_devices(const struct kf_yaml *y, const struct kf_yaml_node *node,
+		       struct kf_share_rule *rule, struct kf_findings *out)
+{
+	struct reader r = {.y = y, .out = out};
+
+	return parse_devices(&r, node, rule);
+}
+
 static int read_devices(struct reader *r, const struct kf_yaml_node *entry,
 			struct kf_share_rule *rule)
 {
@@ -451,5 +460,6 @@ int kf_sharing_read(const struct kf_yaml *y, struct kf_settings *s, struct kf_fi
 		read_block(&r, mps, 1, s->mps);
 		check_mps(&r, mps, slicing);
 	}
+	kf_memory_read(y, s, out);
 	return out->no_memory ? -1 : 0;
 }

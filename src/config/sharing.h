@@ -10,10 +10,16 @@
 
 struct kf_findings;
 struct kf_settings;
+struct kf_share_rule;
 struct kf_yaml;
+struct kf_yaml_node;
 
 /*
  * Into s->sharing and s->mps; what is wrong or surprising goes to `out`.  Wrong types are passed
  * over: plugin.c finds those.  0, or -1: no memory.
  */
 int kf_sharing_read(const struct kf_yaml *y, struct kf_settings *s, struct kf_findings *out);
+
+/* A list of devices, as `devices` has it, into the rule: 0, or -1 and what is wrong is in `out`. */
+int kf_sharing_devices(const struct kf_yaml *y, const struct kf_yaml_node *node,
+		       struct kf_share_rule *rule, struct kf_findings *out);

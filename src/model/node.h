@@ -81,7 +81,8 @@ struct kf_gpu {
 	int numa;	       /* from sysfs; -1 when it has none */
 	unsigned architecture; /* NVML_DEVICE_ARCH_* */
 	int cc_major, cc_minor;
-	uint64_t memory_mib; /* total, MIG off or on */
+	uint64_t memory_mib;   /* total, MIG off or on */
+	uint64_t reserved_mib; /* of it, by the driver, rounded up; 0 where it does not tell */
 	struct kf_fabric fabric;
 	struct kf_condition condition;
 	int mig_capable;

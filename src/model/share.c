@@ -87,6 +87,27 @@ const struct kf_share_rule *kf_share_of(const struct kf_sharing *s,
 	return NULL;
 }
 
+unsigned kf_share_count(const struct kf_share_rule *rule, uint64_t memory_mib)
+{
+	const struct kf_share_units *u = &rule->units;
+	uint64_t n;
+
+	if (!u->mib)
+		return rule->replicas;
+	n = memory_mib > u->keep_mib ? (memory_mib - u->keep_mib) / u->mib : 0;
+	return n < KF_SHARE_REPLICAS ? (unsigned)n : KF_SHARE_REPLICAS;
+}
+
+const struct kf_share_rule *kf_share_units_of(const struct kf_sharing *s, const char *name)
+{
+	unsigned i;
+
+	for (i = 0; s && i < s->n; i++)
+		if (s->rule[i].units.mib && !strcmp(s->rule[i].name, name))
+			return &s->rule[i];
+	return NULL;
+}
+
 /* Goes back to the last star only, which is enough: an earlier one can do no better. */
 int kf_share_glob(const char *pattern, const char *s)
 {

@@ -9,6 +9,7 @@
 #pragma once
 
 #include <stddef.h>
+#include <stdint.h>
 
 #include "base/own.h"
 #include "model/node.h"
@@ -33,12 +34,30 @@ struct kf_share_pick {
 	char uuid[KF_UUID];
 };
 
+/* Where the units of one container, which come from one device, may be had. */
+enum kf_share_fit {
+	KF_SHARE_EXACT, /* only of the device with most of them free, so that what fits the node's
+			   number fits a device; what lies elsewhere is not on sale meanwhile */
+	KF_SHARE_TOTAL, /* of all; the number may then promise what no device has */
+};
+
+#define KF_SHARE_SMS_BY_MEMORY -1
+
+/* A device sold by its memory: each replica is a unit of it. */
+struct kf_share_units {
+	unsigned mib;	   /* of one unit; 0: replicas are a number, not memory */
+	unsigned keep_mib; /* of each device, not sold */
+	enum kf_share_fit fit;
+	int sms; /* percent of them for a slice, 0: all, or KF_SHARE_SMS_BY_MEMORY */
+};
+
 struct kf_share_rule {
 	char resource[KF_SHARE_NAME]; /* whose devices: their name when they are not shared */
 	char name[KF_SHARE_NAME];     /* what the replicas are called */
-	unsigned replicas;	      /* of each device, from 2 */
-	unsigned first;		      /* only so many devices, the first ones; 0: no such limit */
-	unsigned n_picks;	      /* only these; 0: all */
+	unsigned replicas;	      /* of each device, from 2; see kf_share_count */
+	struct kf_share_units units;
+	unsigned first;	  /* only so many devices, the first ones; 0: no such limit */
+	unsigned n_picks; /* only these; 0: all */
 	struct kf_share_pick *pick;
 	size_t capacity;
 	unsigned line; /* in the file */
@@ -85,6 +104,11 @@ struct kf_share_device {
  */
 const struct kf_share_rule *kf_share_of(const struct kf_sharing *s,
 					const struct kf_share_device *device);
+
+/* The replicas of a device with so much memory: the rule's number, or its units, which may be 0. */
+unsigned kf_share_count(const struct kf_share_rule *rule, uint64_t memory_mib);
+/* The rule that sells units of memory under this name, or NULL.  `s` may be NULL. */
+const struct kf_share_rule *kf_share_units_of(const struct kf_sharing *s, const char *name);
 
 /* The name that the file gives to a product or, with `mig`, a profile; NULL: the usual one. */
 const char *kf_share_naming(const struct kf_sharing *s, int mig, const char *what);

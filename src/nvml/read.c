@@ -97,6 +97,16 @@ static void read_condition(struct pass *p)
 	now->remap_failed = field[2].nvmlReturn == NVML_SUCCESS && field[2].value.uiVal;
 }
 
+/* What the driver keeps of the memory; before R510 it does not tell. */
+static void read_reserved(struct pass *p)
+{
+	nvmlMemory_v2_t memory = {.version = KF_NVML_VERSION(nvmlMemory_v2_t, 2)};
+
+	if (p->nv->nvmlDeviceGetMemoryInfo_v2 &&
+	    p->nv->nvmlDeviceGetMemoryInfo_v2(p->device, &memory) == NVML_SUCCESS)
+		p->gpu->reserved_mib = (memory.reserved + (1u << 20) - 1) >> 20;
+}
+
 static int read_identity(struct pass *p)
 {
 	struct kf_gpu *gpu = p->gpu;
@@ -119,6 +129,7 @@ static int read_identity(struct pass *p)
 		gpu->memory_mib = memory.total / (1024 * 1024);
 	else if (r != NVML_ERROR_NOT_SUPPORTED)
 		return fail(p, r, "read the memory size");
+	read_reserved(p);
 	if (p->nv->nvmlDeviceGetArchitecture(p->device, &gpu->architecture) != NVML_SUCCESS)
 		gpu->architecture = 0;
 	if (p->nv->nvmlDeviceGetCudaComputeCapability(p->device, &gpu->cc_major, &gpu->cc_minor) !=

@@ -329,13 +329,18 @@ class ApiServer(Program):
             found.append((e.get("reason", ""), e.get("message") or e.get("note") or ""))
         return found
 
-    def add_pod(self, name, **labels):
+    def add_pod(self, name, uid=None, **labels):
         self.call("POST", "/api/v1/namespaces/default/pods", {
             "apiVersion": "v1", "kind": "Pod",
-            "metadata": {"name": name, "namespace": "default", "labels": labels,
+            "metadata": {"name": name, "namespace": "default", "labels": labels, "uid": uid,
                          "ownerReferences": [{"apiVersion": "apps/v1", "kind": "ReplicaSet",
                                               "name": "r", "uid": "u", "controller": True}]},
             "spec": {"nodeName": NODE}, "status": {"phase": "Running"}})
+
+    def end_pod(self, name, grace=30):
+        """As `kubectl delete`: marked, and gone once the kubelet says so (or at once, by 0)."""
+        self.call("DELETE",
+                  f"/api/v1/namespaces/default/pods/{name}?gracePeriodSeconds={grace}")
 
     def pod(self, name):
         return self.get(f"/api/v1/namespaces/default/pods/{name}", check=False)
