@@ -67,6 +67,10 @@ static int library(const char *root, const char *name, int number, int plain, co
 		if (kf_sim_file_bytes(root, at, kf_sim_library,
 				      (size_t)(kf_sim_library_end - kf_sim_library), 0755, err) < 0)
 			return -1;
+	} else if (!strcmp(name, "libcuda")) {
+		if (kf_sim_file_bytes(root, at, kf_sim_cuda,
+				      (size_t)(kf_sim_cuda_end - kf_sim_cuda), 0755, err) < 0)
+			return -1;
 	} else if (stub(root, at, number ? soname : file, err) < 0) {
 		return -1;
 	}
@@ -82,11 +86,11 @@ static int library(const char *root, const char *name, int number, int plain, co
 	return 0;
 }
 
-/* Programs that only have to be there, and nvidia-smi, which mig-parted asks to reset GPUs. */
+/* Programs that only have to be there, those of MPS, and nvidia-smi, which resets GPUs. */
 static int programs(const char *root, const char *dir, const char *kerf, struct kf_error *err)
 {
-	static const char *const idle[] = {"nvidia-debugdump", "nvidia-persistenced",
-					   "nvidia-cuda-mps-control", "nvidia-cuda-mps-server"};
+	static const char *const idle[] = {"nvidia-debugdump", "nvidia-persistenced"};
+	static const char *const mps[] = {"nvidia-cuda-mps-control", "nvidia-cuda-mps-server"};
 	char at[128], script[2 * PATH_MAX + 128];
 	unsigned i;
 
@@ -96,6 +100,12 @@ static int programs(const char *root, const char *dir, const char *kerf, struct 
 			 "#!/bin/sh\necho \"%s: this machine is simulated\" >&2\nexit 1\n",
 			 idle[i]);
 		if (kf_sim_file_bytes(root, at, script, strlen(script), 0755, err) < 0)
+			return -1;
+	}
+	for (i = 0; i < sizeof(mps) / sizeof(mps[0]); i++) {
+		snprintf(at, sizeof(at), "usr/bin/%s", mps[i]);
+		if (kf_sim_file_bytes(root, at, kf_sim_mps, (size_t)(kf_sim_mps_end - kf_sim_mps),
+				      0755, err) < 0)
 			return -1;
 	}
 	snprintf(script, sizeof(script), "#!/bin/sh\nexec \"${KERF:-%s}\" sim smi '%s' \"$@\"\n",

@@ -129,11 +129,8 @@ int kf_sim_xid(struct kf_sim *sim, unsigned gpu, unsigned xid, unsigned gi, unsi
 
 	kf_sim_lock(s);
 	r = check_instance(s, gpu, gi, ci, err);
-	if (r == 0) {
-		kf_sim_begin(s, gpu)->xids++;
-		kf_sim_commit(s, gpu);
-		kf_sim_event_push(s, &(struct kf_sim_event){NVML_EVENT_TYPE_XID, xid, gpu, gi, ci});
-	}
+	if (r == 0)
+		kf_sim_xid_push(s, gpu, xid, gi, ci);
 	kf_sim_unlock(s);
 	return r;
 }
@@ -176,6 +173,7 @@ void kf_sim_ail(struct kf_sim *sim, unsigned gpu, unsigned recovery, unsigned re
 /* What a reset ends: not a row remapping that has failed. */
 static void mend(struct kf_sim_now *now)
 {
+	now->compute_mode = 0;
 	now->recovery = 0;
 	now->remap &= ~1u;
 }
@@ -217,7 +215,7 @@ int kf_sim_take_process(struct kf_sim *sim, unsigned pid, unsigned gpu, unsigned
 	for (i = 0; i < KF_SIM_PROCESSES; i++) {
 		const struct kf_sim_process *p = kf_sim_process_at(sim, i);
 
-		if (!p || (pid && p->pid != pid) || (gpu != KF_SIM_NONE && p->gpu != gpu) ||
+		if (!p || (pid && kf_sim_process_pid(sim, p) != pid) || (gpu != KF_SIM_NONE && p->gpu != gpu) ||
 		    (gi != KF_SIM_NONE && p->gi != gi) || (ci != KF_SIM_NONE && p->ci != ci))
 			continue;
 		kf_sim_process_remove(sim, i);

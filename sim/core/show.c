@@ -7,16 +7,14 @@
 #include "core/calls.h"
 #include "core/op.h"
 
-static const char *const kinds[] = {"compute", "graphics", "mps", "holder"};
-
 static void bus_id(const struct kf_sim_gpu *gpu, char out[32])
 {
 	snprintf(out, 32, "%08x:%02x:%02x.0", gpu->domain, gpu->bus, gpu->device);
 }
 
-static void show_process(const struct kf_sim_process *p, FILE *out)
+static void show_process(struct kf_sim *sim, const struct kf_sim_process *p, FILE *out)
 {
-	fprintf(out, "    process %u (%s)", p->pid, kinds[p->kind & 3]);
+	fprintf(out, "    process %u (%s)", kf_sim_process_pid(sim, p), kf_sim_kind_name(p->kind));
 	if (p->gi != KF_SIM_NONE)
 		fprintf(out, " on instance %u", p->gi);
 	if (p->ci != KF_SIM_NONE)
@@ -60,7 +58,7 @@ static void show_gpu(struct kf_sim *sim, unsigned i, FILE *out)
 		const struct kf_sim_process *p = kf_sim_process_at(sim, k);
 
 		if (p && p->gpu == i)
-			show_process(p, out);
+			show_process(sim, p, out);
 	}
 }
 
@@ -77,7 +75,7 @@ void kf_sim_show(struct kf_sim *sim, FILE *out)
 		show_gpu(sim, i, out);
 	for (i = 0; i < KF_SIM_CLIENTS; i++)
 		if (kf_sim_client_lives(sim, i))
-			fprintf(out, "client: pid %u\n", s->client[i].pid);
+			fprintf(out, "client: pid %u\n", kf_sim_client_pid(sim, i));
 	for (i = 0; i < KF_N_CALLS; i++)
 		if (s->fault[i].armed)
 			fprintf(out, "fault: %s answers %d\n", kf_sim_call_name(i),
@@ -120,7 +118,8 @@ static json_t *json_processes(struct kf_sim *sim, unsigned gpu)
 		if (!p || p->gpu != gpu)
 			continue;
 		json_array_append_new(list, json_pack("{s:i, s:s, s:o, s:o, s:i, s:i}", "pid",
-						      (int)p->pid, "kind", kinds[p->kind & 3], "gi",
+						      (int)kf_sim_process_pid(sim, p), "kind",
+						      kf_sim_kind_name(p->kind), "gi",
 						      instance_number(p->gi), "ci",
 						      instance_number(p->ci), "memory_mib",
 						      (int)p->memory_mib, "sm", (int)p->sm));
@@ -177,7 +176,7 @@ static json_t *json_clients(struct kf_sim *sim)
 
 	for (i = 0; i < KF_SIM_CLIENTS; i++)
 		if (kf_sim_client_lives(sim, i))
-			json_array_append_new(list, json_integer(sim->state->client[i].pid));
+			json_array_append_new(list, json_integer(kf_sim_client_pid(sim, i)));
 	return list;
 }
 

@@ -15,9 +15,11 @@
 
 #include "base/error.h"
 #include "base/own.h"
+#include "nvml/abi.h"
 
 /* Where the clients' lock bytes lie: far behind the file's end, which locks may. */
 #define LOCK_BASE (1ll << 40)
+#define PID_BASE  (1ll << 41)
 
 static uint64_t clock_us(clockid_t id)
 {
@@ -189,12 +191,12 @@ void kf_sim_commit(struct kf_sim_state *s, unsigned gpu)
 	__atomic_store_n(active, (*active & 1) ^ 1, __ATOMIC_RELEASE);
 }
 
-static int lock_byte(int fd, int command, unsigned slot, struct flock *ret)
+static int lock_byte(int fd, int command, long long at, struct flock *ret)
 {
 	struct flock l = {
 		.l_type = F_WRLCK,
 		.l_whence = SEEK_SET,
-		.l_start = LOCK_BASE + slot,
+		.l_start = at,
 		.l_len = 1,
 	};
 	int r = fcntl(fd, command, &l);
@@ -214,8 +216,9 @@ void kf_sim_client_add(struct kf_sim *sim)
 
 		if (c->used && kf_sim_client_lives(sim, i))
 			continue;
-		if (lock_byte(sim->fd, F_OFD_SETLK, i, NULL) < 0)
+		if (lock_byte(sim->fd, F_OFD_SETLK, LOCK_BASE + i, NULL) < 0)
 			continue;
+		lock_byte(sim->fd, F_SETLK, PID_BASE + i, NULL);
 		memset(c->holds, 0, sizeof(c->holds));
 		c->pid = (uint32_t)getpid();
 		__atomic_store_n(&c->used, 1, __ATOMIC_RELEASE);
@@ -237,6 +240,8 @@ void kf_sim_client_drop(struct kf_sim *sim)
 		return;
 	__atomic_store_n(&sim->state->client[sim->client].used, 0, __ATOMIC_RELEASE);
 	fcntl(sim->fd, F_OFD_SETLK, &l);
+	l.l_start = PID_BASE + sim->client;
+	fcntl(sim->fd, F_SETLK, &l);
 	sim->client = KF_SIM_NONE;
 }
 
@@ -249,10 +254,24 @@ int kf_sim_client_lives(struct kf_sim *sim, unsigned slot)
 		return 0;
 	if (slot == sim->client)
 		return 1;
-	if (lock_byte(sim->fd, F_OFD_GETLK, slot, &l) == 0 && l.l_type != F_UNLCK)
+	if (lock_byte(sim->fd, F_OFD_GETLK, LOCK_BASE + slot, &l) == 0 && l.l_type != F_UNLCK)
 		return 1;
 	c->used = 0;
 	return 0;
+}
+
+/*
+ * The lock goes early, with the first close of the file by whichever library of the program; then
+ * the pid that the program gave is all there is.
+ */
+unsigned kf_sim_client_pid(struct kf_sim *sim, unsigned slot)
+{
+	struct flock l;
+
+	if (slot != sim->client && lock_byte(sim->fd, F_GETLK, PID_BASE + slot, &l) == 0 &&
+	    l.l_type != F_UNLCK && l.l_pid > 0)
+		return (unsigned)l.l_pid;
+	return sim->state->client[slot].pid;
 }
 
 unsigned kf_sim_other_client(struct kf_sim *sim)
@@ -261,7 +280,7 @@ unsigned kf_sim_other_client(struct kf_sim *sim)
 
 	for (i = 0; i < KF_SIM_CLIENTS; i++)
 		if (i != sim->client && kf_sim_client_lives(sim, i))
-			return sim->state->client[i].pid;
+			return kf_sim_client_pid(sim, i);
 	return 0;
 }
 
@@ -274,9 +293,24 @@ unsigned kf_sim_other_holder(struct kf_sim *sim, unsigned gpu, unsigned gi, unsi
 
 		if (i != sim->client && c->used && (c->holds[gpu][gi] >> ci & 1) &&
 		    kf_sim_client_lives(sim, i))
-			return c->pid;
+			return kf_sim_client_pid(sim, i);
 	}
 	return 0;
+}
+
+const char *kf_sim_kind_name(unsigned kind)
+{
+	static const char *const names[KF_SIM_KINDS] = {"compute", "graphics", "mps", "holder",
+							"mps-server"};
+
+	return kind < KF_SIM_KINDS ? names[kind] : NULL;
+}
+
+unsigned kf_sim_process_pid(struct kf_sim *sim, const struct kf_sim_process *p)
+{
+	if (p->client == KF_SIM_NONE || sim->state->client[p->client].pid != p->pid)
+		return p->pid;
+	return kf_sim_client_pid(sim, p->client);
 }
 
 const struct kf_sim_process *kf_sim_process_at(struct kf_sim *sim, unsigned i)
@@ -303,6 +337,7 @@ int kf_sim_process_add(struct kf_sim *sim, const struct kf_sim_process *p)
 			continue;
 		*slot = *p;
 		slot->used = 0;
+		slot->busy = p->busy ? p->busy : p->sm;
 		slot->since_us = kf_sim_us();
 		if (i >= sim->state->process_end)
 			sim->state->process_end = i + 1;
@@ -316,16 +351,32 @@ int kf_sim_process_add(struct kf_sim *sim, const struct kf_sim_process *p)
  * What it did stays in the GPU's sums, which performance samples read.  Those are changed in place:
  * to lose or count twice what one process did is no harm, and callers keep their pointers.
  */
-void kf_sim_process_remove(struct kf_sim *sim, unsigned i)
+static void settle(struct kf_sim_state *s, struct kf_sim_process *p)
 {
-	struct kf_sim_process *p = &sim->state->process[i];
-	struct kf_sim_now *now = kf_sim_now(sim->state, p->gpu);
+	struct kf_sim_now *now = kf_sim_now(s, p->gpu);
 	unsigned at = p->gi < KF_MAX_INSTANCES ? p->gi : KF_MAX_INSTANCES;
-	uint64_t ran = kf_sim_us() - p->since_us;
+	uint64_t until = kf_sim_us(), ran = until - p->since_us;
 
 	now->sm_done[at] += p->sm * ran;
 	now->dram_done[at] += p->dram * ran;
+	p->since_us = until;
+}
+
+void kf_sim_process_remove(struct kf_sim *sim, unsigned i)
+{
+	struct kf_sim_process *p = &sim->state->process[i];
+
+	settle(sim->state, p);
 	__atomic_store_n(&p->used, 0, __ATOMIC_RELEASE);
+}
+
+void kf_sim_process_load(struct kf_sim *sim, unsigned i, unsigned sm, unsigned busy)
+{
+	struct kf_sim_process *p = &sim->state->process[i];
+
+	settle(sim->state, p);
+	p->sm = sm;
+	p->busy = busy;
 }
 
 unsigned kf_sim_process_on(struct kf_sim *sim, unsigned gpu, unsigned gi, unsigned ci)
@@ -339,7 +390,7 @@ unsigned kf_sim_process_on(struct kf_sim *sim, unsigned gpu, unsigned gi, unsign
 		    (ci != KF_SIM_NONE && p->ci != ci))
 			continue;
 		if (kf_sim_process_at(sim, i))
-			return p->pid;
+			return kf_sim_process_pid(sim, p);
 	}
 	return 0;
 }
@@ -349,4 +400,11 @@ void kf_sim_event_push(struct kf_sim_state *s, const struct kf_sim_event *e)
 	s->events[s->event % KF_SIM_EVENTS] = *e;
 	__atomic_store_n(&s->event, s->event + 1, __ATOMIC_RELEASE);
 	syscall(SYS_futex, &s->event, FUTEX_WAKE, INT_MAX, NULL, NULL, 0);
+}
+
+void kf_sim_xid_push(struct kf_sim_state *s, unsigned gpu, unsigned xid, unsigned gi, unsigned ci)
+{
+	kf_sim_begin(s, gpu)->xids++;
+	kf_sim_commit(s, gpu);
+	kf_sim_event_push(s, &(struct kf_sim_event){NVML_EVENT_TYPE_XID, xid, gpu, gi, ci});
 }

@@ -11,7 +11,9 @@
  *   last thing written.
  *
  * A client proves that it lives by a lock on a byte of the file (an open-file-description lock, so
- * the kernel releases it when the last holder is gone, in whatever pid namespace).
+ * the kernel releases it when the last holder is gone, in whatever pid namespace).  A second lock,
+ * a process's own kind, tells who it is: the kernel answers F_GETLK with the holder's pid as the
+ * asker's pid namespace has it, so that pids of containers read as the host's, as NVML's do.
  */
 #pragma once
 
@@ -23,7 +25,7 @@
 struct kf_error;
 
 #define KF_SIM_MAGIC	 0x4B53494Du /* "MISK" */
-#define KF_SIM_LAYOUT	 2	     /* raised when a struct below changes */
+#define KF_SIM_LAYOUT	 3	     /* raised when a struct below changes */
 #define KF_SIM_GPUS	 32	     /* what mig-minors has room for */
 #define KF_SIM_PRODUCTS	 8
 #define KF_SIM_CLIENTS	 256
@@ -126,17 +128,26 @@ struct kf_sim_client {
 	uint8_t holds[KF_SIM_GPUS][KF_MAX_INSTANCES]; /* bit c: holds MIG device (gi, c) */
 };
 
-enum kf_sim_kind { KF_SIM_COMPUTE, KF_SIM_GRAPHICS, KF_SIM_MPS, KF_SIM_HOLDER };
+/* KF_SIM_MPS is a client of an MPS server, which is KF_SIM_MPS_SERVER. */
+enum kf_sim_kind {
+	KF_SIM_COMPUTE,
+	KF_SIM_GRAPHICS,
+	KF_SIM_MPS,
+	KF_SIM_HOLDER,
+	KF_SIM_MPS_SERVER,
+	KF_SIM_KINDS
+};
 
-/* Work on a GPU, put there by `kerf sim process` or `kerf sim busy`. */
+/* Work on a GPU: of programs (the simulated CUDA library), `kerf sim process`, `kerf sim busy`. */
 struct kf_sim_process {
 	uint32_t used;
-	uint32_t pid;
+	uint32_t pid; /* what kf_sim_process_pid says is the one to show */
 	uint32_t gpu, gi, ci; /* gi, ci: KF_SIM_NONE off MIG */
 	uint32_t kind;
 	uint32_t client;	     /* ends with this client; KF_SIM_NONE: when it is removed */
 	uint32_t memory_mib;	     /* device memory */
 	uint32_t sm, dram, enc, dec; /* per cent */
+	uint32_t busy;		     /* per cent of the time; more than sm where it has few SMs */
 	uint64_t since_us;
 	char name[KF_SIM_TEXT];
 };
@@ -218,6 +229,8 @@ void kf_sim_client_add(struct kf_sim *sim);
 void kf_sim_client_drop(struct kf_sim *sim);
 /* Does the program in this slot live?  Clears the slot if not. */
 int kf_sim_client_lives(struct kf_sim *sim, unsigned slot);
+/* The pid of the program in this slot, as the caller's pid namespace has it. */
+unsigned kf_sim_client_pid(struct kf_sim *sim, unsigned slot);
 /* The pid of another program that has the driver open, or 0. */
 unsigned kf_sim_other_client(struct kf_sim *sim);
 /* The pid of another program that holds the MIG device, or 0. */
@@ -225,14 +238,26 @@ unsigned kf_sim_other_holder(struct kf_sim *sim, unsigned gpu, unsigned gi, unsi
 
 /* The process in slot i, or NULL when there is none (any more). */
 const struct kf_sim_process *kf_sim_process_at(struct kf_sim *sim, unsigned i);
+/*
+ * The pid of p, as the caller's pid namespace has it: a program in a container says its own, which
+ * is of its own namespace.
+ */
+unsigned kf_sim_process_pid(struct kf_sim *sim, const struct kf_sim_process *p);
+/* "compute", "graphics", "mps", "holder", "mps-server"; NULL past the last. */
+const char *kf_sim_kind_name(unsigned kind);
 /* 0, or -1: the table is full. */
 int kf_sim_process_add(struct kf_sim *sim, const struct kf_sim_process *p);
 void kf_sim_process_remove(struct kf_sim *sim, unsigned i);
+/* The one in slot i works so much from now on: per cent, as in the struct. */
+void kf_sim_process_load(struct kf_sim *sim, unsigned i, unsigned sm, unsigned busy);
 /* One on this GPU, on this instance (gi or ci may be KF_SIM_NONE: any); its pid, or 0. */
 unsigned kf_sim_process_on(struct kf_sim *sim, unsigned gpu, unsigned gi, unsigned ci);
 
 /* Tell those who wait for events. */
 void kf_sim_event_push(struct kf_sim_state *s, const struct kf_sim_event *e);
+
+/* An XID error, on an instance if gi (and ci) are not KF_SIM_NONE. */
+void kf_sim_xid_push(struct kf_sim_state *s, unsigned gpu, unsigned xid, unsigned gi, unsigned ci);
 
 /* CLOCK_MONOTONIC and CLOCK_REALTIME in microseconds. */
 uint64_t kf_sim_us(void);

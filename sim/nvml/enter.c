@@ -15,6 +15,7 @@
 
 #include "base/error.h"
 #include "core/caps.h"
+#include "core/find.h"
 #include "nvml/library.h"
 
 struct kf_sim kf_sim_here = {.fd = -1, .client = KF_SIM_NONE};
@@ -74,36 +75,11 @@ static void settle_child(void)
 	kf_sim_unlock(kf_sim_here.state);
 }
 
-/*
- * DIR of DIR/root/usr/lib/x86_64-linux-gnu/libnvidia-ml.so.1, this library's own path: a program
- * that was told only the root of the machine's files needs no environment.
- */
-static int own_dir(char *out, size_t size)
-{
-	char *root;
-	Dl_info info;
-
-	if (!dladdr((void *)own_dir, &info) || !info.dli_fname)
-		return -1;
-	snprintf(out, size, "%s", info.dli_fname);
-	root = strstr(out, "/root/");
-	for (char *next = root; next; next = strstr(next + 1, "/root/"))
-		root = next;
-	if (!root)
-		return -1;
-	*root = '\0';
-	return 0;
-}
-
 static int find_dir(char *out, size_t size)
 {
-	const char *named = getenv("KERF_SIM_DIR");
+	Dl_info info;
 
-	if (named && *named) {
-		snprintf(out, size, "%s", named);
-		return 0;
-	}
-	return own_dir(out, size);
+	return kf_sim_find(dladdr((void *)find_dir, &info) ? info.dli_fname : NULL, out, size);
 }
 
 /* The mapping of a machine that is still the one at that place is kept over shutdowns. */

@@ -128,7 +128,7 @@ void kf_sim_release(struct kf_sim_state *s, unsigned gpu, unsigned gi, unsigned 
 struct load {
 	unsigned n;
 	uint64_t memory_mib;
-	unsigned sm, dram, enc, dec; /* per cent, at most 100 */
+	unsigned sm, busy, dram, enc, dec; /* per cent, at most 100 */
 };
 void kf_sim_load(const struct spot *at, struct load *ret);
 

@@ -119,6 +119,8 @@ static nvmlReturn_t set_mode(struct kf_sim_state *s, struct spot *at, unsigned m
 	now->mig_pending = mode;
 	if (*activation == NVML_SUCCESS)
 		now->mig_current = mode;
+	if (now->mig_current)
+		now->compute_mode = 0;
 	kf_sim_commit(s, at->index);
 	return NVML_SUCCESS;
 }

@@ -29,20 +29,30 @@ void kf_sim_load(const struct spot *at, struct load *ret)
 		ret->n++;
 		ret->memory_mib += p->memory_mib;
 		ret->sm += p->sm;
+		ret->busy += p->busy;
 		ret->dram += p->dram;
 		ret->enc += p->enc;
 		ret->dec += p->dec;
 	}
 	ret->sm = at_most_100(ret->sm);
+	ret->busy = at_most_100(ret->busy);
 	ret->dram = at_most_100(ret->dram);
 	ret->enc = at_most_100(ret->enc);
 	ret->dec = at_most_100(ret->dec);
 }
 
-/* MPS clients are compute processes, too, and in a list of their own (measured.md). */
+/*
+ * MPS clients are compute processes, too, and in a list of their own, but have no samples of their
+ * utilisation: their server has them all (measured.md).
+ */
+#define SAMPLED KF_SIM_KINDS
+
 static int listed(const struct kf_sim_process *p, enum kf_sim_kind kind)
 {
-	return p->kind == (uint32_t)kind || (kind == KF_SIM_COMPUTE && p->kind == KF_SIM_MPS);
+	if (kind == SAMPLED)
+		return p->kind == KF_SIM_COMPUTE || p->kind == KF_SIM_MPS_SERVER;
+	return p->kind == (uint32_t)kind ||
+	       (kind == KF_SIM_COMPUTE && (p->kind == KF_SIM_MPS || p->kind == KF_SIM_MPS_SERVER));
 }
 
 /* The first slot from the i-th on with a process for this list; process_end: none. */
@@ -95,7 +105,7 @@ static nvmlReturn_t list(struct kf_sim_state *s, nvmlDevice_t device, enum kf_si
 		const struct kf_sim_process *p = &s->process[i];
 
 		*info = (nvmlProcessInfo_t){
-			.pid = p->pid,
+			.pid = kf_sim_process_pid(&kf_sim_here, p),
 			.usedGpuMemory = p->memory_mib * MIB,
 			.gpuInstanceId = p->gi,
 			.computeInstanceId = p->ci,
@@ -115,7 +125,10 @@ static nvmlReturn_t old_list(struct kf_sim_state *s, nvmlDevice_t device, enum k
 	TRY(size_query(&at, kind, count));
 	for (i = next(&at, kind, 0); i < kf_sim_here.state->process_end;
 	     i = next(&at, kind, i + 1), info++)
-		*info = (nvmlProcessInfo_v1_t){s->process[i].pid, s->process[i].memory_mib * MIB};
+		*info = (nvmlProcessInfo_v1_t){
+			kf_sim_process_pid(&kf_sim_here, &s->process[i]),
+			s->process[i].memory_mib * MIB,
+		};
 	return NVML_SUCCESS;
 }
 
@@ -159,13 +172,25 @@ nvmlReturn_t nvmlDeviceGetRunningProcessDetailList(nvmlDevice_t device,
 	for (i = next(&at, kind, 0); i < kf_sim_here.state->process_end;
 	     i = next(&at, kind, i + 1), out++)
 		*out = (nvmlProcessDetail_v1_t){
-			.pid = s->process[i].pid,
+			.pid = kf_sim_process_pid(&kf_sim_here, &s->process[i]),
 			.usedGpuMemory = s->process[i].memory_mib * MIB,
 			.gpuInstanceId = s->process[i].gi,
 			.computeInstanceId = s->process[i].ci,
 			.usedGpuCcProtectedMemory = 0,
 		};
 	return NVML_SUCCESS;
+}
+
+static unsigned sampled_sm(const struct spot *at, const struct kf_sim_process *server)
+{
+	unsigned i, sum = server->busy;
+
+	if (server->kind != KF_SIM_MPS_SERVER)
+		return sum;
+	for (i = next(at, KF_SIM_MPS, 0); i < kf_sim_here.state->process_end;
+	     i = next(at, KF_SIM_MPS, i + 1))
+		sum += kf_sim_here.state->process[i].busy;
+	return at_most_100(sum);
 }
 
 /* Samples are as fresh as the question; with MIG on the driver has none. */
@@ -176,7 +201,7 @@ static nvmlReturn_t samples(struct kf_sim_state *s, nvmlDevice_t device, unsigne
 	if (at->now->mig_current)
 		return NVML_ERROR_NOT_SUPPORTED;
 	*now_us = kf_sim_wall_us();
-	if (number(at, KF_SIM_COMPUTE) == 0 || *now_us <= last_us)
+	if (number(at, SAMPLED) == 0 || *now_us <= last_us)
 		return NVML_ERROR_NOT_FOUND;
 	return NVML_SUCCESS;
 }
@@ -193,16 +218,20 @@ nvmlReturn_t nvmlDeviceGetProcessUtilization(nvmlDevice_t device,
 	WANT(count);
 	TRY(samples(s, device, last_seen_us, &at, &now_us));
 	if (!sample) {
-		*count = number(&at, KF_SIM_COMPUTE);
+		*count = number(&at, SAMPLED);
 		return NVML_ERROR_INSUFFICIENT_SIZE;
 	}
-	TRY(size_query(&at, KF_SIM_COMPUTE, count));
-	for (i = next(&at, KF_SIM_COMPUTE, 0); i < kf_sim_here.state->process_end;
-	     i = next(&at, KF_SIM_COMPUTE, i + 1), sample++) {
+	TRY(size_query(&at, SAMPLED, count));
+	for (i = next(&at, SAMPLED, 0); i < kf_sim_here.state->process_end;
+	     i = next(&at, SAMPLED, i + 1), sample++) {
 		const struct kf_sim_process *p = &s->process[i];
 
-		*sample = (nvmlProcessUtilizationSample_t){p->pid,  now_us, p->sm,
-							   p->dram, p->enc, p->dec};
+		*sample = (nvmlProcessUtilizationSample_t){kf_sim_process_pid(&kf_sim_here, p),
+							   now_us,
+							   sampled_sm(&at, p),
+							   p->dram,
+							   p->enc,
+							   p->dec};
 	}
 	return NVML_SUCCESS;
 }
@@ -222,16 +251,22 @@ nvmlReturn_t nvmlDeviceGetProcessesUtilizationInfo(nvmlDevice_t device,
 	TRY(samples(s, device, info->lastSeenTimeStamp, &at, &now_us));
 	out = info->procUtilArray;
 	if (!out) {
-		info->processSamplesCount = number(&at, KF_SIM_COMPUTE);
+		info->processSamplesCount = number(&at, SAMPLED);
 		return NVML_ERROR_INSUFFICIENT_SIZE;
 	}
-	TRY(size_query(&at, KF_SIM_COMPUTE, &info->processSamplesCount));
-	for (i = next(&at, KF_SIM_COMPUTE, 0); i < kf_sim_here.state->process_end;
-	     i = next(&at, KF_SIM_COMPUTE, i + 1), out++) {
+	TRY(size_query(&at, SAMPLED, &info->processSamplesCount));
+	for (i = next(&at, SAMPLED, 0); i < kf_sim_here.state->process_end;
+	     i = next(&at, SAMPLED, i + 1), out++) {
 		const struct kf_sim_process *p = &s->process[i];
 
-		*out = (nvmlProcessUtilizationInfo_v1_t){now_us, p->pid, p->sm, p->dram,
-							 p->enc, p->dec, 0,	0};
+		*out = (nvmlProcessUtilizationInfo_v1_t){now_us,
+							 kf_sim_process_pid(&kf_sim_here, p),
+							 sampled_sm(&at, p),
+							 p->dram,
+							 p->enc,
+							 p->dec,
+							 0,
+							 0};
 	}
 	return NVML_SUCCESS;
 }

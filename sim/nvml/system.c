@@ -82,7 +82,8 @@ static int process_name(struct kf_sim_state *s, unsigned pid, char *out, size_t 
 	FILE *f;
 
 	for (i = 0; i < KF_SIM_PROCESSES; i++)
-		if (s->process[i].used && s->process[i].pid == pid && s->process[i].name[0]) {
+		if (s->process[i].used && s->process[i].name[0] &&
+		    kf_sim_process_pid(&kf_sim_here, &s->process[i]) == pid) {
 			snprintf(out, size, "%s", s->process[i].name);
 			return 0;
 		}

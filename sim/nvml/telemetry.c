@@ -89,7 +89,10 @@ nvmlReturn_t nvmlDeviceSetPersistenceMode(nvmlDevice_t device, unsigned mode)
 	return NVML_SUCCESS;
 }
 
-/* 0 default, 2 prohibited, 3 one process; 1, one thread, is no more. */
+/*
+ * 0 default, 2 prohibited, 3 one process; 1, one thread, is no more.  nvml.h: with MIG on the mode
+ * is the default and cannot be changed.
+ */
 nvmlReturn_t nvmlDeviceSetComputeMode(nvmlDevice_t device, unsigned mode)
 {
 	struct spot at;
@@ -97,6 +100,8 @@ nvmlReturn_t nvmlDeviceSetComputeMode(nvmlDevice_t device, unsigned mode)
 	LOCKED(nvmlDeviceSetComputeMode);
 	WANT(mode <= 3 && mode != 1);
 	TRY(kf_sim_board(s, device, &at));
+	if (at.now->mig_current)
+		return NVML_ERROR_NOT_SUPPORTED;
 	PRIVILEGED();
 	kf_sim_begin(s, at.index)->compute_mode = mode;
 	kf_sim_commit(s, at.index);
@@ -148,7 +153,7 @@ nvmlReturn_t nvmlDeviceGetUtilizationRates(nvmlDevice_t device, nvmlUtilization_
 	LOCKED(nvmlDeviceGetUtilizationRates);
 	WANT(utilization);
 	TRY(unsliced(s, device, &load));
-	utilization->gpu = load.sm;
+	utilization->gpu = load.busy;
 	utilization->memory = load.dram;
 	return NVML_SUCCESS;
 }
@@ -213,7 +218,7 @@ nvmlReturn_t nvmlDeviceGetSamples(nvmlDevice_t device, unsigned type,
 	if (at.now->mig_current && type != POWER)
 		return NVML_ERROR_NOT_SUPPORTED;
 	const unsigned values[] = {
-		kf_sim_power_mw(&at), load.sm,	       load.dram, load.enc, load.dec,
+		kf_sim_power_mw(&at), load.busy,       load.dram, load.enc, load.dec,
 		clock_of(&at, 1),     clock_of(&at, 2)};
 
 	*value_type = NVML_VALUE_TYPE_UNSIGNED_INT;

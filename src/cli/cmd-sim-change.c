@@ -245,10 +245,8 @@ int kf_sim_cmd_ail(int argc, char **argv)
 
 static int parse_kind(const char *text, uint32_t *ret, struct kf_error *err)
 {
-	static const char *const kinds[] = {"compute", "graphics", "mps", "holder"};
-
-	for (*ret = 0; text && *ret < 4; ++*ret)
-		if (!strcmp(kinds[*ret], text))
+	for (*ret = 0; text && *ret < KF_SIM_KINDS; ++*ret)
+		if (!strcmp(kf_sim_kind_name(*ret), text))
 			return 0;
 	if (text)
 		return kf_fail(err, KF_E_INPUT, 0, "no kind of process is called '%s'", text);

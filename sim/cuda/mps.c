@@ -1,0 +1,197 @@
+/* A client of MPS; what passes is in mps/wire.h, how a client behaves in measured.md. */
+#include <errno.h>
+#include <poll.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "cuda/library.h"
+#include "mps/limit.h"
+#include "mps/socket.h"
+#include "mps/wire.h"
+
+/* The control daemon's socket; -1: nobody listens there, or this program may not ask. */
+static int call_control(void)
+{
+	const char *dir = getenv("CUDA_MPS_PIPE_DIRECTORY");
+	struct sockaddr_un at = {.sun_family = AF_UNIX};
+	int fd;
+
+	if (!dir || !*dir)
+		dir = KF_MPS_DEFAULT_PIPE;
+	if ((size_t)snprintf(at.sun_path, sizeof(at.sun_path), "%s/" KF_MPS_SOCKET, dir) >=
+	    sizeof(at.sun_path))
+		return -1;
+	fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+	if (fd >= 0 && connect(fd, (struct sockaddr *)&at, sizeof(at)) < 0) {
+		close(fd);
+		return -1;
+	}
+	return fd;
+}
+
+/* The exchanges on the control socket; `pass` goes over where a step takes a descriptor. */
+static int shake_hands(int fd, int pass)
+{
+	static const struct kf_mps_step steps[] = KF_MPS_STEPS;
+	char bytes[KF_MPS_MAX];
+	const uint32_t who = KF_MPS_CLIENT;
+	unsigned i;
+
+	for (i = 0; i < sizeof(steps) / sizeof(steps[0]); i++) {
+		memset(bytes, 0, sizeof(bytes));
+		memcpy(bytes, &who, sizeof(who));
+		if (kf_mps_say(fd, bytes, steps[i].ask, steps[i].ask_fds ? pass : -1) < 0)
+			return -1;
+		if (steps[i].answer &&
+		    kf_mps_hear(fd, bytes, sizeof(bytes), 0, NULL) != (ssize_t)steps[i].answer)
+			return -1;
+	}
+	return 0;
+}
+
+/* The server's first word: what we may have. */
+static CUresult be_welcomed(int fd, struct kf_sim_spots *ret, struct device *limits)
+{
+	struct kf_mps_message m = {
+		.verb = KF_MPS_HELLO,
+		.pid = (uint32_t)getpid(),
+		.slot = kf_cuda.sim.client,
+	};
+	unsigned i;
+
+	if (send(fd, &m, sizeof(m), MSG_NOSIGNAL) < 0 ||
+	    kf_mps_hear(fd, &m, sizeof(m), 0, NULL) != sizeof(m) || m.verb != KF_MPS_WELCOME ||
+	    m.n > KF_MPS_DEVICES)
+		return CUDA_ERROR_MPS_CONNECTION_FAILED;
+	if (m.result)
+		return (CUresult)m.result;
+	ret->n = m.n;
+	for (i = 0; i < m.n; i++) {
+		ret->at[i] = (struct kf_sim_spot){m.device[i].gpu, m.device[i].gi, m.device[i].ci};
+		limits[i].percent_x10 = m.device[i].percent_x10;
+		limits[i].limit_bytes = m.device[i].memory_bytes;
+	}
+	return CUDA_SUCCESS;
+}
+
+CUresult kf_cuda_mps_connect(struct kf_sim_spots *ret, struct device *limits)
+{
+	kf_auto_fd int control = call_control();
+	CUresult r;
+	int pair[2];
+
+	if (control < 0)
+		return CUDA_SUCCESS;
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
+		return CUDA_ERROR_MPS_CONNECTION_FAILED;
+	if (shake_hands(control, pair[1]) < 0) {
+		close(pair[0]);
+		close(pair[1]);
+		return CUDA_ERROR_MPS_CONNECTION_FAILED;
+	}
+	close(pair[1]);
+	r = be_welcomed(pair[0], ret, limits);
+	if (r == CUDA_SUCCESS)
+		kf_cuda.server = pair[0];
+	else
+		close(pair[0]);
+	return r;
+}
+
+void kf_cuda_mps_listen(void)
+{
+	struct kf_mps_message m;
+	ssize_t n;
+
+	if (kf_cuda.server < 0 || kf_cuda.broken)
+		return;
+	n = recv(kf_cuda.server, &m, sizeof(m), MSG_DONTWAIT);
+	if (n < 0 && (errno == EAGAIN || errno == EINTR))
+		return;
+	if (n != sizeof(m))
+		kf_cuda.broken = CUDA_ERROR_MPS_RPC_FAILURE;
+	else if (m.verb == KF_MPS_TERMINATED)
+		kf_cuda.broken = CUDA_ERROR_MPS_CLIENT_TERMINATED;
+	else if (m.verb == KF_MPS_FAULT)
+		kf_cuda.broken = (CUresult)m.result;
+}
+
+void kf_cuda_mps_wait(int timeout_ms)
+{
+	struct pollfd p = {.fd = kf_cuda.server, .events = POLLIN};
+
+	poll(&p, 1, timeout_ms);
+}
+
+void kf_cuda_mps_fault(unsigned device)
+{
+	const struct kf_sim_spot *at = &kf_cuda.device[device].spot;
+	struct kf_mps_message m = {
+		.verb = KF_MPS_FAULT,
+		.result = CUDA_ERROR_ILLEGAL_ADDRESS,
+		.n = 1,
+		.device = {{.gpu = at->gpu, .gi = at->gi, .ci = at->ci}},
+	};
+
+	send(kf_cuda.server, &m, sizeof(m), MSG_NOSIGNAL);
+}
+
+/*
+ * A limit of its own can only be lower.  A limit that names a device which the program does not
+ * have drops all limits, the server's with them (measured: `0=4G,1=4G` with one GPU, or `bogus`).
+ */
+static void own_memory_limits(const char *text)
+{
+	struct kf_mps_limits own = {0};
+	int i, known = kf_mps_limits_parse(text, &own) == 0;
+	unsigned k;
+
+	kf_sim_lock(kf_cuda.sim.state);
+	for (k = 0; known && k < own.n; k++) {
+		known = 0;
+		for (i = 0; i < kf_cuda.n_devices; i++)
+			known |= kf_mps_limit_is_of(kf_cuda.sim.state, &own.of[k],
+						    &kf_cuda.device[i].spot, (unsigned)i);
+	}
+	for (i = 0; i < kf_cuda.n_devices; i++) {
+		struct device *d = &kf_cuda.device[i];
+		uint64_t bytes = kf_mps_limits_find(kf_cuda.sim.state, &own, &d->spot, (unsigned)i);
+
+		if (!known)
+			d->limit_bytes = 0;
+		else if (bytes && (!d->limit_bytes || bytes < d->limit_bytes))
+			d->limit_bytes = bytes;
+	}
+	kf_sim_unlock(kf_cuda.sim.state);
+}
+
+/* A share that is no number from 0 to 100 is ignored (measured: `x`). */
+static void own_share(const char *text)
+{
+	unsigned percent_x10;
+	int i;
+
+	if (kf_mps_percent_parse(text, &percent_x10) < 0)
+		return;
+	for (i = 0; i < kf_cuda.n_devices; i++)
+		if (percent_x10 < kf_cuda.device[i].percent_x10)
+			kf_cuda.device[i].percent_x10 = percent_x10;
+}
+
+void kf_cuda_mps_environment(void)
+{
+	const char *memory = getenv("CUDA_MPS_PINNED_DEVICE_MEM_LIMIT");
+	const char *share = getenv("CUDA_MPS_ACTIVE_THREAD_PERCENTAGE");
+	const char *each = getenv("CUDA_MPS_ENABLE_PER_CTX_DEVICE_MULTIPROCESSOR_PARTITIONING");
+
+	if (memory)
+		own_memory_limits(memory);
+	if (share)
+		own_share(share);
+	kf_cuda.per_context = each && !strcmp(each, "1");
+}
