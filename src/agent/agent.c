@@ -22,6 +22,7 @@ static void on_poll(uv_timer_t *timer)
 {
 	struct kf_agent *a = timer->data;
 
+	kf_agent_metrics_poll(a);
 	if (!a->job)
 		kf_agent_read(a);
 }
@@ -165,6 +166,7 @@ static int start(struct kf_agent *a, struct kf_error *err)
 			    "serving the kubelet without the API server");
 	if (kf_agent_serve(a, &trouble) < 0)
 		kf_log_fail(KF_WARN, "agent", &trouble, "`kerf status` cannot ask this agent");
+	kf_agent_metrics_start(a);
 	start_handles(a);
 	return 0;
 }
@@ -209,6 +211,7 @@ static void stop(struct kf_agent *a)
 	uv_timer_stop(&a->config_timer);
 	uv_timer_stop(&a->probe);
 	kf_agent_kube_stop(a);
+	kf_agent_metrics_stop(a);
 	a->n_closing = 1;
 	if (a->kubelet) {
 		a->n_closing++;
@@ -247,6 +250,7 @@ static void done(struct kf_agent *a)
 	kf_labels_done(&a->features_seen);
 	kf_node_free(a->node);
 	kf_nvml_close(a->driver);
+	kf_agent_metrics_done(a);
 	kf_kube_config_free(a->kube_config);
 	free(a);
 }

@@ -19,3 +19,5 @@ struct kf_settings;
  * later on is logged and lived with.
  */
 int kf_agent_run(const struct kf_settings *set, struct kf_error *err);
+/* What the program calls itself, for kerf_build_info; both strings are kept. */
+void kf_agent_name_build(const char *version, const char *commit);

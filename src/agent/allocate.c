@@ -131,7 +131,11 @@ static int fill(struct kf_agent *a, const char *const *ids, unsigned n, struct k
 	if (!a->node)
 		return kf_fail(err, KF_E_STATE, 0, "the driver has not been read yet");
 	grant_options(a, &opt);
-	return kf_grant_fill(&opt, &view, ids, n, ret, err);
+	if (kf_grant_fill(&opt, &view, ids, n, ret, err) == 0)
+		return 0;
+	if (err->code == KF_E_STATE)
+		kf_agent_count(a, KF_TALLY_UNKNOWN_DEVICE);
+	return -1;
 }
 
 static struct kf_hold *pod_hold(struct kf_holds *holds, const char *sold)
@@ -251,7 +255,7 @@ static void on_listening(void *ud, const char *resource, int on)
 
 static void on_trouble(void *ud, const struct kf_error *err)
 {
-	(void)ud;
+	kf_agent_count(ud, KF_TALLY_KUBELET_ERROR);
 	kf_log_fail(KF_WARN, "kubelet", err, "trying again");
 }
 

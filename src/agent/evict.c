@@ -13,9 +13,12 @@
 
 static void on_evicted(void *ud, int result, const struct kf_error *err)
 {
-	(void)ud;
 	if (result == KF_EVICT_BLOCKED || result < 0)
 		kf_log_fail(KF_WARN, "kube", err, "asking again in 5 s");
+	else
+		kf_agent_count(ud, KF_TALLY_EVICTED);
+	if (result < 0)
+		kf_agent_count(ud, KF_TALLY_API_ERROR);
 }
 
 static int in_the_way(const struct kf_agent *a, const struct kf_kube_pod *pod)

@@ -182,6 +182,8 @@ static void on_event(void *ud, const struct kf_gpu_event *e)
 		kf_agent_read(a);
 		return;
 	}
+	if (e->kind == KF_EVENT_XID)
+		kf_agent_count_xid(a, e->gpu, e->xid);
 	kf_log(KF_DEBUG, "health", "the driver reports kind %d, XID %u of %s", (int)e->kind, e->xid,
 	       e->gpu);
 	if (kf_health_report(&a->health, &report, kf_now_ms()) != KF_HEALTH_CHANGED)
@@ -198,7 +200,7 @@ static void on_ended(void *ud, const struct kf_error *why)
 
 	a->listener = NULL;
 	if (a->stopping) {
-		if (a->job_waits)
+		if (a->job_waits & KF_WAITS_LISTENER)
 			a->job = kf_job_free(a->job);
 		a->listener_done(a);
 		return;
@@ -212,8 +214,8 @@ static void on_ended(void *ud, const struct kf_error *why)
 			a->listen_after_ms = kf_now_ms() + LISTENER_LIFE_MS;
 		kf_agent_read(a);
 	}
-	if (a->job_waits)
-		kf_agent_launch(a);
+	if (a->job_waits & KF_WAITS_LISTENER)
+		kf_agent_stop_waiting(a, KF_WAITS_LISTENER);
 	else if (!why)
 		kf_agent_listen(a);
 }

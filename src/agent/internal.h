@@ -76,6 +76,23 @@ struct kf_setback {
 	struct kf_error err;
 };
 
+/* Who has the driver open besides the jobs. */
+#define KF_WAITS_LISTENER 1u
+#define KF_WAITS_SAMPLER  2u
+
+/* What is counted for kerf's own metrics, besides the counts below. */
+enum kf_tally {
+	KF_TALLY_API_ERROR,
+	KF_TALLY_KUBELET_ERROR,
+	KF_TALLY_PODRESOURCES_ERROR,
+	KF_TALLY_UNKNOWN_DEVICE, /* an Allocate that was refused for it */
+	KF_TALLY_EVICTED,
+	KF_TALLY_SETTLED, /* the planner's answers */
+	KF_TALLY_PLAN,
+	KF_TALLY_IMPOSSIBLE,
+	KF_TALLY_MPS_FAULT,
+};
+
 struct kf_agent_counts {
 	unsigned long allocated;	  /* containers answered */
 	unsigned long refused;		  /* Allocate refused, whatever the reason */
@@ -147,7 +164,7 @@ struct kf_agent {
 	int withdrawn_meanwhile; /* and what it is asked about has changed since */
 	unsigned quick_looks;	 /* left, at what has just stopped answering */
 	struct kf_job *job;
-	int job_waits; /* for the listener to end, which the driver must not have open then */
+	unsigned job_waits; /* KF_WAITS_*: for those who must let go of the driver first */
 	uint64_t job_began_ms;
 	int dirty;
 	int job_wanted; /* read the driver again when the present job is over */
@@ -195,6 +212,7 @@ struct kf_agent {
 		probe;
 	uv_signal_t on_term, on_int, on_hup;
 	struct kf_agent_counts counts;
+	struct kf_agent_metrics *metrics; /* NULL: none are served */
 	unsigned n_closing;
 };
 
@@ -209,7 +227,8 @@ void kf_agent_reconcile(struct kf_agent *a);
 void kf_agent_choose(struct kf_agent *a, const char *config, enum kf_chosen_by by);
 void kf_agent_load_configs(struct kf_agent *a);
 int kf_agent_start_job(struct kf_agent *a, const struct kf_step *steps, unsigned n, int save);
-int kf_agent_launch(struct kf_agent *a); /* a->job, that waited for the listener to end; 0 or -1 */
+int kf_agent_launch(struct kf_agent *a); /* a->job, that nobody has to be waited for; 0 or -1 */
+void kf_agent_stop_waiting(struct kf_agent *a, unsigned who); /* of KF_WAITS_*; the last launches */
 void kf_agent_ask_clear(struct kf_agent *a); /* has the kubelet let go of the withdrawn? */
 int kf_agent_kubelet_is_there(const struct kf_agent *a); /* one that could hand out devices */
 void kf_agent_evict(struct kf_agent *a); /* evict.c: ask for the pods in the way to be ended */
@@ -272,6 +291,21 @@ int kf_agent_kube_start(struct kf_agent *a, struct kf_error *err);
 void kf_agent_kube_stop(struct kf_agent *a);
 void kf_agent_offer_rules(const struct kf_agent *a, struct kf_offer_rules *ret);
 const char *kf_state_text(enum kf_state state);
+
+/* metrics.c: all of these may be called where no metrics are served */
+extern const char *kf_agent_version, *kf_agent_commit;
+void kf_agent_metrics_start(struct kf_agent *a);
+void kf_agent_metrics_poll(struct kf_agent *a); /* every KF_POLL_MS */
+void kf_agent_metrics_stop(struct kf_agent *a);
+void kf_agent_metrics_done(struct kf_agent *a);
+const char *kf_agent_metrics_address(const struct kf_agent *a); /* NULL: not served */
+/* Have the sampler rest for these steps?  1: kf_agent_stop_waiting is called when it does. */
+int kf_agent_metrics_hush(struct kf_agent *a, const struct kf_step *steps, unsigned n);
+void kf_agent_metrics_go_on(struct kf_agent *a); /* the steps are over */
+void kf_agent_show(struct kf_agent *a); /* something has changed that is shown: a view, soon */
+void kf_agent_count(struct kf_agent *a, enum kf_tally what);
+void kf_agent_count_xid(struct kf_agent *a, const char *gpu, unsigned xid);
+void kf_agent_count_job(struct kf_agent *a, const struct kf_job *job);
 
 /* serve.c */
 int kf_agent_serve(struct kf_agent *a, struct kf_error *err);

@@ -231,6 +231,8 @@ static void on_list(void *ud, const struct kf_podresources_row *row, unsigned n,
 		return;
 	if (err && a->pods_known)
 		kf_log_fail(KF_WARN, "kubelet", err, "nothing is withdrawn until it answers");
+	if (err)
+		kf_agent_count(a, KF_TALLY_PODRESOURCES_ERROR);
 	a->pods_known = !err && kf_pod_rows_take(&a->pods, row, n) == 0;
 	weigh(a);
 }

@@ -180,7 +180,9 @@ static void on_job_done(struct kf_job *job)
 		if (kf_saved_make(job->after, job->config, "", &a->saved, &err) < 0)
 			kf_log_fail(KF_WARN, "state", &err, "it is read again at the next start");
 	}
+	kf_agent_count_job(a, job);
 	kf_agent_take_job(a, job);
+	kf_agent_metrics_go_on(a);
 	/* Whatever is still there was not destroyed: it may be allocated again until asked for. */
 	if (job->n_steps)
 		kf_withdraw_set(&a->withdrawals, KF_WITHDRAW_ASKED);
@@ -199,13 +201,22 @@ int kf_agent_launch(struct kf_agent *a)
 {
 	struct kf_error err = {0};
 
-	a->job_waits = 0;
 	a->job_began_ms = kf_now_ms();
 	if (kf_job_start(&a->loop, a->job, &err) == 0)
 		return 0;
 	kf_log_fail(KF_ERROR, "agent", &err, "trying again in 10 s");
 	a->job = kf_job_free(a->job);
+	kf_agent_metrics_go_on(a);
 	return -1;
+}
+
+void kf_agent_stop_waiting(struct kf_agent *a, unsigned who)
+{
+	if (!(a->job_waits & who))
+		return;
+	a->job_waits &= ~who;
+	if (!a->job_waits)
+		kf_agent_launch(a);
 }
 
 int kf_agent_start_job(struct kf_agent *a, const struct kf_step *steps, unsigned n, int save)
@@ -228,7 +239,9 @@ int kf_agent_start_job(struct kf_agent *a, const struct kf_step *steps, unsigned
 	job->done = on_job_done;
 	job->userdata = a;
 	a->job = job;
-	a->job_waits = kf_agent_hush(a, steps, n);
+	a->job_waits = kf_agent_hush(a, steps, n) ? KF_WAITS_LISTENER : 0;
+	if (kf_agent_metrics_hush(a, steps, n))
+		a->job_waits |= KF_WAITS_SAMPLER;
 	return a->job_waits ? 0 : kf_agent_launch(a);
 }
 
@@ -565,6 +578,9 @@ static void pursue(struct kf_agent *a)
 		return;
 	}
 	answer = kf_plan_make(a->node, a->target, &a->holds, &plan, &err);
+	kf_agent_count(a, answer == KF_PLAN_SETTLED ? KF_TALLY_SETTLED
+			  : answer < 0		    ? KF_TALLY_IMPOSSIBLE
+						    : KF_TALLY_PLAN);
 	if (answer == KF_PLAN_SETTLED) {
 		settled(a);
 	} else if (answer < 0) {
@@ -613,6 +629,7 @@ void kf_agent_reconcile(struct kf_agent *a)
 	look_at_the_silent(a);
 	/* Holders and target count for what is offered; publishing what is there does nothing. */
 	kf_agent_publish(a);
+	kf_agent_show(a);
 	if (a->dirty)
 		kf_agent_mark(a);
 }

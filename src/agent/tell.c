@@ -167,6 +167,8 @@ static void patch_failed(struct kf_agent *a, const struct kf_error *err)
 {
 	unsigned n = a->patch_failures;
 
+	if (err->code)
+		kf_agent_count(a, KF_TALLY_API_ERROR);
 	if (a->patch_has_features && is_refusal(err)) {
 		if (kf_agent_pause_features(a) < 3)
 			kf_log_fail(KF_WARN, "labels", err,
@@ -315,7 +317,7 @@ static void on_object(void *ud, enum kf_watch_type type, json_t *object)
 
 static void on_trouble(void *ud, const struct kf_error *err)
 {
-	(void)ud;
+	kf_agent_count(ud, KF_TALLY_API_ERROR);
 	kf_log(KF_WARN, "kube", "%s", err->msg);
 }
 

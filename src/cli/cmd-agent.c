@@ -38,6 +38,7 @@ static int run(int argc, char **argv)
 	if (kf_settings_flags(argc, argv, &set, &err) < 0)
 		return kf_cli_fail(&err, KF_EXIT_USAGE);
 	set_up_log(set);
+	kf_agent_name_build(KERF_VERSION, KERF_COMMIT);
 	if (kf_agent_run(set, &err) < 0)
 		return kf_cli_fail(&err, KF_EXIT_FAILED);
 	return KF_EXIT_OK;

@@ -97,6 +97,37 @@ enum kf_label_place { KF_LABELS_NODE, KF_LABELS_FILE, KF_LABELS_OFF };
 	  "", "XIDs to ignore besides 13, 31, 43, 45, 68 and 109; xids: all; all: no checks")      \
 	X(enable_healthchecks, TEXT, "", "", "enable-healthchecks", "DP_ENABLE_HEALTHCHECKS", "",  \
 	  "XIDs to heed all the same, those six included; all: every one")                         \
+	X(metrics_listen, TEXT, "", "", "metrics-listen", "DCGM_EXPORTER_LISTEN", "none",          \
+	  "where metrics are served, HOST:PORT or :PORT (dcgm-exporter's is :9400); none: "        \
+	  "nowhere")                                                                               \
+	X(metrics_interval, TEXT, "", "", "metrics-interval", "DCGM_EXPORTER_INTERVAL", "1000",    \
+	  "milliseconds between readings while somebody scrapes; 10 s else, if that is longer")    \
+	X(metrics_collectors, TEXT, "", "", "metrics-collectors", "DCGM_EXPORTER_COLLECTORS", "",  \
+	  "dcgm-exporter's counters file; not given: what it serves by default")                   \
+	X(metrics_web_config, TEXT, "", "", "metrics-web-config", "DCGM_EXPORTER_WEB_CONFIG_FILE", \
+	  "", "Prometheus' web-config: TLS and basic authentication")                              \
+	X(metrics_hostname, ONE, "hostname Hostname", "", "metrics-hostname",                      \
+	  "KERF_METRICS_HOSTNAME", "hostname",                                                     \
+	  "the label's name; dcgm-exporter's was Hostname until May 2026")                         \
+	X(metrics_no_hostname, FLAG, "", "", "metrics-no-hostname", "DCGM_EXPORTER_NO_HOSTNAME",   \
+	  "false", "no such label")                                                                \
+	X(metrics_board_per_slice, FLAG, "", "", "metrics-board-per-slice",                        \
+	  "KERF_METRICS_BOARD_PER_SLICE", "false",                                                 \
+	  "power, temperature and clocks with each slice, as dcgm-exporter does, and not once a "  \
+	  "GPU")                                                                                   \
+	X(metrics_pods, FLAG, "", "", "metrics-pods", "DCGM_EXPORTER_KUBERNETES", "true",          \
+	  "label what one pod holds with its name")                                                \
+	X(metrics_pod_uid, FLAG, "", "", "metrics-pod-uid",                                        \
+	  "DCGM_EXPORTER_KUBERNETES_ENABLE_POD_UID", "false", "and with its UID")                  \
+	X(metrics_virtual_gpus, FLAG, "", "", "metrics-virtual-gpus", "KUBERNETES_VIRTUAL_GPUS",   \
+	  "false",                                                                                 \
+	  "of a shared device a copy of every metric for each pod, as dcgm-exporter does")         \
+	X(metrics_old_namespace, FLAG, "", "", "metrics-old-namespace",                            \
+	  "DCGM_EXPORTER_USE_OLD_NAMESPACE", "false",                                              \
+	  "labels as of old: uuid, pod_name, pod_namespace, container_name")                       \
+	X(metrics_join_words, FLAG, "", "", "metrics-join-words",                                  \
+	  "DCGM_EXPORTER_REPLACE_BLANKS_IN_MODEL_NAME", "false",                                   \
+	  "`-` for the blanks in modelName")                                                       \
 	X(log_level, ONE, "debug info warn error", "", "log-level", "KERF_LOG_LEVEL", "info",      \
 	  "drop lines below")                                                                      \
 	X(log_format, ONE, "logfmt json", "", "log-format", "KERF_LOG_FORMAT", "logfmt",           \
@@ -123,7 +154,12 @@ enum kf_label_place { KF_LABELS_NODE, KF_LABELS_FILE, KF_LABELS_OFF };
 	X("flags.plugin.containerDriverRoot", "driver-root-ctr-path container-driver-root",        \
 	  "DRIVER_ROOT_CTR_PATH CONTAINER_DRIVER_ROOT", 1)                                         \
 	X("", "cdi-feature-flags", "CDI_FEATURE_FLAGS", 1)                                         \
-	X("", "cdi-disable-hooks", "CDI_DISABLE_HOOKS", 1)
+	X("", "cdi-disable-hooks", "CDI_DISABLE_HOOKS", 1)                                         \
+	X("", "", "DCGM_EXPORTER_DEVICES_STR", 1)                                                  \
+	X("", "", "DCGM_EXPORTER_CONFIGMAP_DATA", 1)                                               \
+	X("", "", "DCGM_EXPORTER_KUBERNETES_ENABLE_POD_LABELS", 0)                                 \
+	X("", "", "DCGM_REMOTE_HOSTENGINE_INFO", 1)                                                \
+	X("", "", "DCGM_HPC_JOB_MAPPING_DIR", 1)
 
 #define KF_SETTING_TEXT char *
 #define KF_SETTING_FLAG int

@@ -16,8 +16,8 @@
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/own.h"
-#include "metrics/auth.h"
 #include "metrics/listen.h"
+#include "metrics/login.h"
 
 #define STACK	    (256u << 10)
 #define HEAD_BYTES  (16u << 10) /* of a request, with what the server keeps of it */
@@ -32,7 +32,7 @@ struct kf_http {
 	struct kf_http_options opt;
 	char *web_path;
 	struct kf_web_config *web;
-	struct kf_auth *auth;
+	struct kf_login *auth;
 	struct MHD_Daemon *daemon;
 	uint64_t tried; /* the stamp of a web-config that was no good */
 	int fd;
@@ -268,15 +268,15 @@ static int client_is_known(const struct kf_http *h, struct MHD_Connection *c)
 	       status == 0;
 }
 
-static enum kf_auth_answer check_user(struct kf_http *h, struct MHD_Connection *c)
+static enum kf_login_answer check_user(struct kf_http *h, struct MHD_Connection *c)
 {
-	enum kf_auth_answer answer;
+	enum kf_login_answer answer;
 	char *password = NULL, *name;
 
 	if (!h->web || h->web->n_users == 0)
-		return KF_AUTH_YES;
+		return KF_LOGIN_YES;
 	name = MHD_basic_auth_get_username_password(c, &password);
-	answer = kf_auth_check(h->auth, h->web, name, password, kf_now_ms());
+	answer = kf_login_check(h->auth, h->web, name, password, kf_now_ms());
 	if (password)
 		gnutls_memset(password, 0, strlen(password));
 	MHD_free(name);
@@ -317,11 +317,11 @@ static enum MHD_Result answer_request(struct kf_http *h, struct MHD_Connection *
 			return refuse(h, c, MHD_HTTP_FORBIDDEN,
 				      "a client certificate is asked for\n");
 		switch (check_user(h, c)) {
-		case KF_AUTH_YES:
+		case KF_LOGIN_YES:
 			break;
-		case KF_AUTH_NO:
+		case KF_LOGIN_NO:
 			return refuse(h, c, MHD_HTTP_UNAUTHORIZED, "Unauthorized\n");
-		case KF_AUTH_LATER:
+		case KF_LOGIN_LATER:
 			return refuse(h, c, MHD_HTTP_TOO_MANY_REQUESTS,
 				      "too many new users in a second\n");
 		}
@@ -426,7 +426,7 @@ int kf_http_start(const struct kf_http_options *opt, char *note, size_t size, st
 	h->fd = -1;
 	if (opt->web_config && opt->web_config[0])
 		h->web_path = kf_strdup(opt->web_config);
-	h->auth = kf_auth_new();
+	h->auth = kf_login_new();
 	if (!h->auth || (opt->web_config && opt->web_config[0] && !h->web_path)) {
 		kf_http_stop(h);
 		return kf_fail(err, KF_E_NOMEM, 0, "no memory for a server");
@@ -461,7 +461,7 @@ int kf_http_reload(struct kf_http *h, struct kf_error *err)
 		kf_web_config_free(web);
 		return -1;
 	}
-	kf_auth_forget(h->auth);
+	kf_login_forget(h->auth);
 	kf_web_config_free(old);
 	return 0;
 }
@@ -484,7 +484,7 @@ void kf_http_stop(struct kf_http *h)
 		MHD_stop_daemon(h->daemon);
 	if (h->fd >= 0)
 		close(h->fd);
-	kf_auth_free(h->auth);
+	kf_login_free(h->auth);
 	kf_web_config_free(h->web);
 	free(h->web_path);
 	free(h);

@@ -146,13 +146,14 @@ int kf_metrics_reload(struct kf_metrics *m, struct kf_error *err)
 	return kf_http_reload(m->http, err);
 }
 
-void kf_metrics_stop(struct kf_metrics *m)
+int kf_metrics_stop(struct kf_metrics *m)
 {
 	if (!m)
-		return;
+		return 0;
 	kf_http_stop(m->http);
 	if (m->sampler && kf_sampler_stop(m->sampler) != 0)
-		return; /* it still uses the hub, and the process ends */
+		return 1; /* it still uses the hub, and the process ends */
 	kf_hub_free(m->hub);
 	free(m);
+	return 0;
 }

@@ -31,5 +31,6 @@ struct kf_sampler *kf_metrics_sampler(struct kf_metrics *m);
 const char *kf_metrics_address(const struct kf_metrics *m);
 /* As kf_http_reload. */
 int kf_metrics_reload(struct kf_metrics *m, struct kf_error *err);
-/* End; what hangs in the driver is left behind. */
-void kf_metrics_stop(struct kf_metrics *m);
+/* End.  1: a thread hangs in the driver still and is left behind with what it uses; 0: all is gone.
+ */
+int kf_metrics_stop(struct kf_metrics *m);

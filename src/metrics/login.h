@@ -11,15 +11,15 @@
 
 #include "metrics/webconfig.h"
 
-#define KF_AUTH_TRIES 4 /* bcrypts a second */
+#define KF_LOGIN_TRIES 4 /* bcrypts a second */
 
-struct kf_auth;
-struct kf_auth *kf_auth_new(void); /* NULL: no memory or no randomness */
-struct kf_auth *kf_auth_free(struct kf_auth *a);
+struct kf_login;
+struct kf_login *kf_login_new(void); /* NULL: no memory or no randomness */
+struct kf_login *kf_login_free(struct kf_login *a);
 /* Who was let in by another file must prove it again. */
-void kf_auth_forget(struct kf_auth *a);
+void kf_login_forget(struct kf_login *a);
 
-enum kf_auth_answer { KF_AUTH_YES, KF_AUTH_NO, KF_AUTH_LATER };
+enum kf_login_answer { KF_LOGIN_YES, KF_LOGIN_NO, KF_LOGIN_LATER };
 /* `name` and `password` may be NULL: none were given.  Without users everybody may. */
-enum kf_auth_answer kf_auth_check(struct kf_auth *a, const struct kf_web_config *w,
-				  const char *name, const char *password, uint64_t now_ms);
+enum kf_login_answer kf_login_check(struct kf_login *a, const struct kf_web_config *w,
+				    const char *name, const char *password, uint64_t now_ms);

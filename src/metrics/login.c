@@ -1,5 +1,5 @@
-/* Basic authentication; see auth.h. */
-#include "metrics/auth.h"
+/* Basic authentication; see login.h. */
+#include "metrics/login.h"
 
 #include <crypt.h>
 #include <gnutls/crypto.h>
@@ -12,7 +12,7 @@
 
 #define KNOWN 16 /* credentials that were let in */
 
-struct kf_auth {
+struct kf_login {
 	unsigned char key[32];
 	unsigned n, next;
 	unsigned char known[KNOWN][32];
@@ -24,9 +24,9 @@ struct kf_auth {
 static const char nobody[] = "$2b$10$......................"
 			     "..............................."; /* of no password */
 
-struct kf_auth *kf_auth_new(void)
+struct kf_login *kf_login_new(void)
 {
-	struct kf_auth *a = kf_calloc(1, sizeof(*a));
+	struct kf_login *a = kf_calloc(1, sizeof(*a));
 
 	if (a && gnutls_rnd(GNUTLS_RND_KEY, a->key, sizeof(a->key)) < 0) {
 		free(a);
@@ -35,7 +35,7 @@ struct kf_auth *kf_auth_new(void)
 	return a;
 }
 
-struct kf_auth *kf_auth_free(struct kf_auth *a)
+struct kf_login *kf_login_free(struct kf_login *a)
 {
 	if (a)
 		gnutls_memset(a, 0, sizeof(*a));
@@ -43,13 +43,13 @@ struct kf_auth *kf_auth_free(struct kf_auth *a)
 	return NULL;
 }
 
-void kf_auth_forget(struct kf_auth *a)
+void kf_login_forget(struct kf_login *a)
 {
 	a->n = a->next = 0;
 }
 
 /* 0, or -1: too long to be anybody's. */
-static int digest(const struct kf_auth *a, const char *name, const char *password,
+static int digest(const struct kf_login *a, const char *name, const char *password,
 		  unsigned char out[32])
 {
 	char both[512];
@@ -63,7 +63,7 @@ static int digest(const struct kf_auth *a, const char *name, const char *passwor
 	return r < 0 ? -1 : 0;
 }
 
-static int is_known(const struct kf_auth *a, const unsigned char sum[32])
+static int is_known(const struct kf_login *a, const unsigned char sum[32])
 {
 	unsigned i, found = 0;
 
@@ -72,7 +72,7 @@ static int is_known(const struct kf_auth *a, const unsigned char sum[32])
 	return (int)found;
 }
 
-static void know(struct kf_auth *a, const unsigned char sum[32])
+static void know(struct kf_login *a, const unsigned char sum[32])
 {
 	memcpy(a->known[a->next], sum, 32);
 	a->next = (a->next + 1) % KNOWN;
@@ -92,35 +92,35 @@ static int matches(const char *password, const char *hash)
 	return same;
 }
 
-static int too_often(struct kf_auth *a, uint64_t now_ms)
+static int too_often(struct kf_login *a, uint64_t now_ms)
 {
 	if (a->second != now_ms / 1000) {
 		a->second = now_ms / 1000;
 		a->tries = 0;
 	}
-	return a->tries++ >= KF_AUTH_TRIES;
+	return a->tries++ >= KF_LOGIN_TRIES;
 }
 
-enum kf_auth_answer kf_auth_check(struct kf_auth *a, const struct kf_web_config *w,
-				  const char *name, const char *password, uint64_t now_ms)
+enum kf_login_answer kf_login_check(struct kf_login *a, const struct kf_web_config *w,
+				    const char *name, const char *password, uint64_t now_ms)
 {
 	const char *hash = nobody;
 	unsigned char sum[32];
 	unsigned i;
 
 	if (!w || w->n_users == 0)
-		return KF_AUTH_YES;
+		return KF_LOGIN_YES;
 	if (!name || !password || digest(a, name, password, sum) < 0)
-		return KF_AUTH_NO;
+		return KF_LOGIN_NO;
 	if (is_known(a, sum))
-		return KF_AUTH_YES;
+		return KF_LOGIN_YES;
 	if (too_often(a, now_ms))
-		return KF_AUTH_LATER;
+		return KF_LOGIN_LATER;
 	for (i = 0; i < w->n_users; i++)
 		if (!strcmp(w->user[i].name, name))
 			hash = w->user[i].hash;
 	if (!matches(password, hash) || hash == nobody)
-		return KF_AUTH_NO;
+		return KF_LOGIN_NO;
 	know(a, sum);
-	return KF_AUTH_YES;
+	return KF_LOGIN_YES;
 }
