@@ -229,6 +229,7 @@ json_t *kf_status_json(const struct kf_status_view *v)
 	add_text(json, "containers", v->cdi);
 	add_text(json, "configTrouble", v->file_trouble);
 	add_notes(json, v->notes);
+	add_text(json, "metrics", v->metrics);
 	if (v->node)
 		add_node(json, v);
 	if (v->counts)
@@ -258,6 +259,7 @@ char *kf_agent_status_json(const struct kf_agent *a)
 		.listed = &a->sale.listed,
 		.file_trouble = a->config_err.msg,
 		.notes = a->set->notes,
+		.metrics = kf_agent_metrics_address(a),
 	};
 	json_t *json;
 	char *text;

@@ -29,6 +29,7 @@ struct kf_status_view {
 	const struct kf_offers *listed; /* what the kubelet is offered */
 	const char *file_trouble;	/* why the configuration file is not in force */
 	const char *notes;		/* on what it says, a line each */
+	const char *metrics;		/* the address at which they are served */
 };
 
 /* NULL: no memory.  The caller's to json_decref. */

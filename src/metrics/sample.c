@@ -7,6 +7,7 @@
 #include <time.h>
 
 #include "base/alloc.h"
+#include "base/cgroup.h"
 #include "base/clock.h"
 #include "base/error.h"
 #include "nvml/nvml.h"
@@ -450,9 +451,12 @@ static void read_processes(struct pass *p)
 	read_list(p, p->nv->nvmlDeviceGetMPSComputeRunningProcesses_v3, 1);
 	if (!p->view->gpu[p->g].mig)
 		read_process_utilisation(p);
-	for (i = 0; p->opt->pod_of && i < p->n_processes; i++)
-		if (!p->opt->pod_of(p->opt->ud, p->process[i].pid, p->process[i].pod_uid))
-			p->process[i].pod_uid[0] = '\0';
+	for (i = 0; i < p->n_processes; i++) {
+		struct kf_cgroup group;
+
+		if (kf_cgroup_of(p->opt->root, p->process[i].pid, &group))
+			memcpy(p->process[i].pod_uid, group.pod_uid, sizeof(group.pod_uid));
+	}
 }
 
 /* --- all of it ----------------------------------------------------------------------------- */

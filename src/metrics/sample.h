@@ -13,8 +13,6 @@
 
 struct kf_nvml;
 
-#define KF_SAMPLE_UID 48 /* a pod's UID and room */
-
 /* What is kept of a GPU between two readings of one session.  Zeroed is new. */
 struct kf_sample {
 	char uuid[KF_UUID];
@@ -32,9 +30,7 @@ struct kf_sample {
 
 struct kf_sample_options {
 	const struct kf_counters *counters; /* fields that nobody asks for are not read */
-	/* The UID of the pod that this process is in: 1 and `uid`, or 0.  May be NULL. */
-	int (*pod_of)(void *ud, unsigned pid, char uid[KF_SAMPLE_UID]);
-	void *ud;
+	const char *root;		    /* where /proc of the host is found; NULL: here */
 	/* When the call now under way began (kf_now_ms), 0 between calls.  May be NULL. */
 	_Atomic uint64_t *call_began_ms;
 };

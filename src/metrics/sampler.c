@@ -127,8 +127,7 @@ static int read_one(struct lane *lane, const struct kf_nvml *nv, const struct kf
 {
 	struct kf_sampler *s = lane->s;
 	struct kf_sample_options opt = {.counters = &s->opt.counters,
-					.pod_of = s->opt.pod_of,
-					.ud = s->opt.ud,
+					.root = s->root,
 					.call_began_ms = &lane->call_began_ms};
 	kf_auto(kf_reading_freep) struct kf_reading *before = NULL;
 	struct kf_reading *r = NULL;

@@ -21,15 +21,14 @@ struct kf_sampler;
 #define KF_LOOKED_MS 60000
 
 struct kf_sampler_options {
-	const char *root;  /* as for kf_nvml_open */
+	const char *root;  /* as for kf_nvml_open; /proc is looked for there, too */
 	unsigned quick_ms; /* between readings while somebody looks */
 	unsigned slow_ms;  /* else */
 	struct kf_counters counters;
-	int (*pod_of)(void *ud, unsigned pid, char uid[KF_SAMPLE_UID]); /* may be NULL */
-	void *ud;
 	/* The sampler has come to rest after kf_sampler_pause; called once for each, from a thread
 	 * of the sampler's. */
 	void (*rested)(void *ud);
+	void *ud;
 };
 
 /* Starts measuring.  Keeps the hub, copies the options.  0 and *ret, or negative: no thread. */

@@ -15,6 +15,7 @@
 #include <math.h>
 #include <stdint.h>
 
+#include "base/cgroup.h"
 #include "metrics/fields.h"
 #include "model/node.h"
 
@@ -125,11 +126,11 @@ struct kf_values {
 };
 
 struct kf_reading_process {
-	unsigned pid, gi, ci;  /* gi, ci: KF_NONE off MIG */
-	uint64_t memory_bytes; /* UINT64_MAX: the driver cannot tell */
-	double sm;	       /* 0 to 1; NAN: the driver cannot tell */
-	int mps;	       /* a client of an MPS server */
-	char pod_uid[48];      /* empty: of no pod, or not known */
+	unsigned pid, gi, ci;	     /* gi, ci: KF_NONE off MIG */
+	uint64_t memory_bytes;	     /* UINT64_MAX: the driver cannot tell */
+	double sm;		     /* 0 to 1; NAN: the driver cannot tell */
+	int mps;		     /* a client of an MPS server */
+	char pod_uid[KF_CGROUP_UID]; /* empty: of no pod, or not known */
 };
 
 /* Why a pod has no value of its own. */
