@@ -5,6 +5,7 @@
 
 #include "base/alloc.h"
 #include "base/error.h"
+#include "plan/align.h"
 
 #define MAX_DEVICES (KF_MAX_GPUS * KF_MAX_INSTANCES * 2)
 
@@ -139,6 +140,66 @@ static int pick(struct picking *k, const char *const *must, unsigned n_must, uns
 	return 0;
 }
 
+/* --- whole GPUs: those that are connected best ---------------------------------------------- */
+
+/* What the candidates' bits stand for: their places in the list of choices, and of the node. */
+struct aligning {
+	const struct kf_node *node;
+	unsigned n;
+	unsigned choice[KF_MAX_GPUS], gpu[KF_MAX_GPUS];
+};
+
+static unsigned link_of(const void *ud, unsigned i, unsigned j)
+{
+	const struct aligning *a = ud;
+
+	return a->node->gpu[a->gpu[i]].link[a->gpu[j]];
+}
+
+/* All of them whole GPUs, with something known of how they are connected?  1 or 0. */
+static int are_whole(const struct picking *k, struct aligning *a)
+{
+	unsigned i, linked = 0;
+
+	for (i = 0; i < k->n; i++) {
+		const struct kf_gpu *gpu = kf_node_find_gpu(k->p->node, k->choice[i].id);
+
+		if (!gpu || a->n == KF_MAX_GPUS)
+			return 0;
+		if (k->choice[i].avoid)
+			continue;
+		a->choice[a->n] = i;
+		a->gpu[a->n++] = (unsigned)(gpu - k->p->node->gpu);
+	}
+	for (i = 1; i < a->n; i++)
+		linked |= link_of(a, 0, i);
+	return linked > 0;
+}
+
+/* 1 and the answer, or 0: they are to be picked one by one. */
+static int pick_aligned(const struct picking *k, const char *const *must, unsigned n_must,
+			unsigned size, const char **out)
+{
+	struct aligning a = {.node = k->p->node};
+	unsigned i, m, set, musts = 0, n = n_must;
+
+	if (size < 2 || n_must > size || !are_whole(k, &a))
+		return 0;
+	for (m = 0; m < n_must; m++) {
+		for (i = 0; i < a.n && strcmp(k->choice[a.choice[i]].id, must[m]) != 0; i++)
+			;
+		if (i == a.n)
+			return 0;
+		musts |= 1u << i;
+		out[m] = must[m];
+	}
+	set = kf_align(a.n, size, musts, link_of, &a);
+	for (i = 0; i < a.n && set; i++)
+		if ((set & ~musts) & 1u << i)
+			out[n++] = k->choice[a.choice[i]].id;
+	return set != 0;
+}
+
 int kf_prefer(const struct kf_preference *p, const char *const *available, unsigned n_available,
 	      const char *const *must, unsigned n_must, unsigned size, const char **out,
 	      struct kf_error *err)
@@ -151,6 +212,8 @@ int kf_prefer(const struct kf_preference *p, const char *const *available, unsig
 		return kf_fail(err, KF_E_NOMEM, 0, "no memory to choose among %u devices",
 			       n_available);
 	survey(&k, available);
+	if (pick_aligned(&k, must, n_must, size, out))
+		return 0;
 	if (pick(&k, must, n_must, size, out) < 0)
 		return kf_fail(err, KF_E_INPUT, 0, "%u devices are wanted of %u", size,
 			       n_available);

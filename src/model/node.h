@@ -94,6 +94,7 @@ struct kf_gpu {
 	unsigned n_processes; /* on the whole GPU, every instance included */
 	unsigned n_listed;    /* of them in process[] */
 	struct kf_process process[64];
+	uint16_t link[KF_MAX_GPUS]; /* to the node's other GPUs, by place; see nvml/links.h */
 };
 
 struct kf_node {

@@ -9,6 +9,7 @@
 #include "base/alloc.h"
 #include "base/error.h"
 #include "base/text.h"
+#include "nvml/links.h"
 #include "nvml/nvml.h"
 #include "nvml/shape.h"
 
@@ -501,6 +502,7 @@ int kf_nvml_read(const struct kf_nvml *nv, const char *root, const struct kf_nod
 	node->n_gpus = n;
 	for (i = 0; i < n; i++)
 		read_one(nv, strcmp(root, "/") ? root : "", i, before, &node->gpu[i]);
+	kf_nvml_links(nv, before, node);
 	*ret = kf_take(node);
 	return 0;
 }

@@ -131,3 +131,25 @@ def test_only_root_may_speak_to_the_plugin_and_only_root_sees_its_socket(node):
     node.wait_allocatable({GPU: 8})
     sockets = list(node.kubelet.dir.glob("kerf-*.sock"))
     assert sockets and all(s.stat().st_mode & 0o777 == 0o600 for s in sockets)
+
+
+def test_several_whole_gpus_are_those_that_share_a_switch_even_while_another_is_lost(make_node):
+    node = make_node("p4d.24xlarge")
+    node.start()
+    node.wait_allocatable({"nvidia.com/gpu": 8})
+    gpus = {g["uuid"]: g for g in node.machine.show()["gpus"]}
+    order = list(gpus)
+    node.kubelet.add("one", {"nvidia.com/gpu": 1})
+    node.wait_phase("Running", "one")
+    node.kubelet.add("two", {"nvidia.com/gpu": 2})
+    node.wait_phase("Running", "two")
+    first = order.index(node.kubelet.pods()["one"]["devices"]["nvidia.com/gpu"][0])
+    pair = sorted(order.index(i) for i in node.kubelet.pods()["two"]["devices"]["nvidia.com/gpu"])
+    assert pair[0] // 2 == pair[1] // 2 and first not in pair, (first, pair)
+    lost = next(i for i in range(8) if i not in (first, *pair))
+    node.machine.sim("lose", str(lost))
+    node.wait_allocatable({"nvidia.com/gpu": 7})
+    node.kubelet.add("more", {"nvidia.com/gpu": 2})
+    node.wait_phase("Running", "more")
+    more = sorted(order.index(i) for i in node.kubelet.pods()["more"]["devices"]["nvidia.com/gpu"])
+    assert more[0] // 2 == more[1] // 2 and lost not in more, more

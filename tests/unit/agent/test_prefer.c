@@ -75,6 +75,28 @@ static void what_must_be_in_comes_first_and_counts(void **state)
 	assert_string_equal(preferred(KF_SHARE_PACKED, 4, "", "GPU-1::2", 2), "GPU-1::2 GPU-1::0");
 }
 
+/* Six whole GPUs in three pairs, the second of which is lost. */
+static void whole_gpus_go_by_their_links_and_a_lost_one_takes_nothing(void **state)
+{
+	kf_auto(kf_node_freep) struct kf_node *node = node_of_a100s(6);
+	static const char *const available[] = {"GPU-0", "GPU-1", "GPU-2", "GPU-4", "GPU-5"};
+	struct kf_preference p = {.node = node};
+	const char *out[4], *must = "GPU-5";
+	unsigned i, j;
+
+	(void)state;
+	for (i = 0; i < 6; i++)
+		for (j = 0; j < 6; j++)
+			node->gpu[i].link[j] = i == 3 || j == 3 ? 0 : i / 2 == j / 2 ? 50 : 10;
+	node->gpu[3].state = KF_GPU_LOST;
+	assert_int_equal(kf_prefer(&p, available, 5, NULL, 0, 2, out, NULL), 0);
+	assert_string_equal(out[0], "GPU-0");
+	assert_string_equal(out[1], "GPU-1");
+	assert_int_equal(kf_prefer(&p, available, 5, &must, 1, 2, out, NULL), 0);
+	assert_string_equal(out[0], "GPU-5");
+	assert_string_equal(out[1], "GPU-4");
+}
+
 static void replicas_of_one_gpu_are_taken_by_number(void **state)
 {
 	(void)state;
@@ -110,6 +132,7 @@ static void one_on_its_way_out_is_the_last_choice(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(whole_gpus_go_by_their_links_and_a_lost_one_takes_nothing),
 		cmocka_unit_test(distributed_goes_to_the_least_used_gpu),
 		cmocka_unit_test(packed_fills_the_most_used_gpu),
 		cmocka_unit_test(must_differ_takes_another_device_each_time),
