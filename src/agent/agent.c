@@ -62,6 +62,7 @@ static void on_hup(uv_signal_t *handle, int signum)
 	kf_log(KF_INFO, "agent", "SIGHUP: reading the configurations again");
 	kf_agent_config_reload(a);
 	kf_agent_load_configs(a);
+	kf_agent_metrics_poll(a);
 	kf_agent_forget_ailments(a);
 	memset(a->setback, 0, sizeof(a->setback));
 	kf_agent_read(a);

@@ -57,9 +57,10 @@ static int on_device(const struct kf_reading_process *p, unsigned gi, unsigned c
 /* What is known of one device before its pods are looked at. */
 struct device {
 	unsigned gi, ci;
-	unsigned n_pods;    /* that hold it */
-	unsigned n_active;  /* of them: with processes */
-	unsigned n_strange; /* processes of no pod that holds it */
+	unsigned n_pods;      /* that hold it */
+	unsigned n_active;    /* of them: with processes */
+	unsigned n_processes; /* an MPS server left out */
+	unsigned n_strange;   /* of them: of no pod that holds it */
 	int mps;
 };
 
@@ -68,7 +69,13 @@ static int is_pods(const struct kf_reading_process *p, const struct kf_reading_p
 	return pod->uid[0] && !strcmp(p->pod_uid, pod->uid);
 }
 
-/* The MPS server works for its clients: it is a stranger to no device. */
+/* What is no client of the MPS server is the server itself, which works for its clients. */
+static int is_server(const struct kf_reading_process *p, const struct device *d)
+{
+	return d->mps && !p->mps;
+}
+
+/* Of no pod that holds the device. */
 static int is_strange(const struct kf_reading *r, const struct kf_reading_process *p,
 		      const struct device *d)
 {
@@ -77,7 +84,7 @@ static int is_strange(const struct kf_reading *r, const struct kf_reading_proces
 	for (i = 0; i < r->n_pods; i++)
 		if (r->pod[i].gi == d->gi && r->pod[i].ci == d->ci && is_pods(p, &r->pod[i]))
 			return 0;
-	return !(d->mps && !p->mps);
+	return 1;
 }
 
 static void look_at_device(const struct kf_reading *r, struct device *d)
@@ -86,9 +93,14 @@ static void look_at_device(const struct kf_reading *r, struct device *d)
 
 	for (i = 0; i < r->n_processes; i++)
 		d->mps |= on_device(&r->process[i], d->gi, d->ci) && r->process[i].mps;
-	for (i = 0; i < r->n_processes; i++)
-		d->n_strange +=
-			on_device(&r->process[i], d->gi, d->ci) && is_strange(r, &r->process[i], d);
+	for (i = 0; i < r->n_processes; i++) {
+		const struct kf_reading_process *p = &r->process[i];
+
+		if (!on_device(p, d->gi, d->ci) || is_server(p, d))
+			continue;
+		d->n_processes++;
+		d->n_strange += (unsigned)is_strange(r, p, d);
+	}
 	for (i = 0; i < r->n_pods; i++)
 		if (r->pod[i].gi == d->gi && r->pod[i].ci == d->ci) {
 			d->n_pods++;
@@ -295,5 +307,7 @@ void kf_sample_attribute(struct kf_reading *r, const struct kf_view *view, unsig
 		set_memory(r, &d, pod);
 		set_work(r, view, g, &d, pod);
 		add_seconds(view, g, &d, before, seconds, pod);
+		if (d.n_pods == 1) /* whatever is there is its */
+			pod->n_processes = d.n_processes;
 	}
 }
