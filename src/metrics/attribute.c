@@ -281,6 +281,7 @@ static void take_pods(struct kf_reading *r, const struct kf_view *view, unsigned
 
 		if (!counts(view, g, i))
 			continue;
+		*pod = (struct kf_reading_pod){0};
 		memcpy(pod->pod_namespace, view->pod[i].pod_namespace, sizeof(pod->pod_namespace));
 		memcpy(pod->name, view->pod[i].name, sizeof(pod->name));
 		memcpy(pod->uid, view->pod[i].uid, sizeof(pod->uid));
