@@ -94,6 +94,9 @@ def test_the_plain_manifest_is_the_chart_with_its_defaults(helm):
     ("image: {digest: latest}", "digest"),
     ("image: {repository: ''}", "repository"),
     ("hostRoot: host", "hostRoot"),
+    ("metrics: {port: 0}", "port"),
+    ("metrics: {hostnameLabel: host}", "hostnameLabel"),
+    ("metrics: {serviceMonitor: {interval: often}}", "interval"),
     ("resources: {cpu: 1}", "resources"),
     ("tolerations: {operator: Exists}", "tolerations"),
 ])
@@ -163,11 +166,37 @@ def test_an_agent_may_evict_only_where_it_was_told_to(helm):
 def test_switches_leave_out_what_they_name(helm):
     everything = objects(rendered(helm))
     assert kinds(everything) == ["ClusterRole", "ClusterRoleBinding", "DaemonSet", "Role", "RoleBinding",
-                                 "RuntimeClass", "ServiceAccount", "ValidatingAdmissionPolicy",
-                                 "ValidatingAdmissionPolicyBinding"]
-    off = [f"{name}.create=false"
-           for name in ("rbac", "serviceAccount", "runtimeClass", "admissionPolicy")]
+                                 "RuntimeClass", "Service", "ServiceAccount",
+                                 "ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding"]
+    off = [f"{name}.create=false" for name in ("rbac", "serviceAccount", "runtimeClass",
+                                               "admissionPolicy", "metrics.service")]
     assert kinds(objects(rendered(helm, "--set", ",".join(off)))) == ["DaemonSet"]
+
+
+def test_metrics_take_dcgm_exporters_place_where_asked(helm):
+    found = objects(rendered(helm, "--set", "metrics.compatible=true"))
+    service = next(o for o in found if o["kind"] == "Service")
+    assert service["metadata"]["name"] == "nvidia-dcgm-exporter"
+    assert service["metadata"]["labels"]["app"] == "nvidia-dcgm-exporter"
+    assert service["spec"]["ports"][0]["name"] == "gpu-metrics"
+    pod, container = agent(found)
+    labels = next(o for o in found if o["kind"] == "DaemonSet")["spec"]["template"]["metadata"]["labels"]
+    assert service["spec"]["selector"].items() <= labels.items()
+    assert {"name": "KERF_METRICS_BOARD_PER_SLICE", "value": "true"} in container["env"]
+
+
+def test_refuses_a_monitor_of_a_service_that_is_not_made(helm):
+    done = helm("template", "kerf", CHART, "--set",
+                "metrics.serviceMonitor.create=true,metrics.service.create=false")
+    assert done.returncode != 0 and "metrics.podMonitor" in done.stderr
+
+
+def test_without_metrics_there_is_no_port(helm):
+    found = objects(rendered(helm, "--set", "metrics.enabled=false"))
+    _, container = agent(found)
+    assert "Service" not in kinds(found) and "ports" not in container
+    assert "readinessProbe" not in container
+    assert not [e for e in container["env"] if "METRICS" in e["name"] or "DCGM" in e["name"]]
 
 
 def test_configurations_reach_kerf_word_for_word(helm):

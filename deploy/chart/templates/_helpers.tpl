@@ -53,3 +53,25 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- printf "%s-mig-config" (include "kerf.name" .) -}}
 {{- end -}}
 {{- end -}}
+
+{{- /* NVIDIA's operator and charts call them so; what is set up for those finds ours. */ -}}
+{{- define "kerf.metricsService" -}}
+{{- if .Values.metrics.compatible -}}
+nvidia-dcgm-exporter
+{{- else -}}
+{{- printf "%s-metrics" (include "kerf.name" .) -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "kerf.metricsPortName" -}}
+{{- if .Values.metrics.compatible -}}gpu-metrics{{- else -}}metrics{{- end -}}
+{{- end -}}
+
+{{- /* The ConfigMap with dcgm-exporter's counters file; empty: the default metrics. */ -}}
+{{- define "kerf.countersName" -}}
+{{- if .Values.metrics.counters.name -}}
+{{- .Values.metrics.counters.name -}}
+{{- else if .Values.metrics.counters.data -}}
+{{- printf "%s-counters" (include "kerf.name" .) -}}
+{{- end -}}
+{{- end -}}
