@@ -137,4 +137,5 @@ def main():
         node.close()
 
 
-main()
+if __name__ == "__main__":
+    main()
