@@ -78,11 +78,11 @@ static void what_is_no_pod_is_none(void **state)
 		"",
 		"0::/\n",
 		"0::/user.slice/user-0.slice/session-1.scope\n",
-		"0::/kubepods/pod" UID "0/x\n", /* too long */
+		("0::/kubepods/pod" UID "0/x\n"), /* too long */
 		"0::/kubepods/pod0a1b2c3d-4e5f-6789-abcd/x\n",
-		"0::/kubepods/apod" UID "/x\n",
+		("0::/kubepods/apod" UID "/x\n"),
 		"0::/pod",
-		"pod" UID,
+		("pod" UID),
 	};
 	struct kf_cgroup g;
 	unsigned i;
