@@ -193,6 +193,37 @@ static enum MHD_Result apply(struct kf_sim_call *call, const struct kf_sim_targe
 	return kf_sim_answer(call, 200, json_incref(o->json));
 }
 
+static const char *type_of(const json_t *condition)
+{
+	const char *type = json_string_value(json_object_get(condition, "type"));
+
+	return type ? type : "";
+}
+
+/* A strategic patch has conditions by their type: put into *patch what comes of old and new. */
+static void merge_conditions(json_t *patch, const struct kf_sim_object *o)
+{
+	json_t *status = json_object_get(patch, "status");
+	json_t *news = json_object_get(status, "conditions"), *one, *old;
+	json_t *all =
+		json_deep_copy(json_object_get(json_object_get(o->json, "status"), "conditions"));
+	size_t i, k;
+
+	if (!json_is_array(news)) {
+		json_decref(all);
+		return;
+	}
+	all = all ? all : json_array();
+	json_array_foreach(news, i, one)
+	{
+		json_array_foreach(all, k, old) if (!strcmp(type_of(old), type_of(one)))
+			json_array_remove(all, k--);
+		if (!json_object_get(one, "$patch"))
+			json_array_append(all, one);
+	}
+	json_object_set_new(status, "conditions", all);
+}
+
 static enum MHD_Result patch(struct kf_sim_call *call, const struct kf_sim_target *t,
 			     struct kf_sim_object *o)
 {
@@ -200,7 +231,7 @@ static enum MHD_Result patch(struct kf_sim_call *call, const struct kf_sim_targe
 		MHD_lookup_connection_value(call->connection, MHD_HEADER_KIND, "Content-Type");
 	json_auto_t *json = NULL;
 
-	/* for maps, which is all there is here, the two come to the same */
+	/* for maps, and lists but for conditions, the two come to the same */
 	if (!type || (strcmp(type, "application/merge-patch+json") &&
 		      strcmp(type, "application/strategic-merge-patch+json")))
 		return kf_sim_refuse(call, 415, "UnsupportedMediaType", NULL,
@@ -208,6 +239,8 @@ static enum MHD_Result patch(struct kf_sim_call *call, const struct kf_sim_targe
 	json = json_loadb(call->body.s ? call->body.s : "", call->body.n, 0, NULL);
 	if (!json_is_object(json))
 		return kf_sim_refuse(call, 400, "BadRequest", NULL, "error decoding patch");
+	if (!strcmp(type, "application/strategic-merge-patch+json"))
+		merge_conditions(json, o);
 	return apply(call, t, o, json);
 }
 

@@ -215,14 +215,32 @@ int kf_sim_take_process(struct kf_sim *sim, unsigned pid, unsigned gpu, unsigned
 	for (i = 0; i < KF_SIM_PROCESSES; i++) {
 		const struct kf_sim_process *p = kf_sim_process_at(sim, i);
 
-		if (!p || (pid && kf_sim_process_pid(sim, p) != pid) || (gpu != KF_SIM_NONE && p->gpu != gpu) ||
-		    (gi != KF_SIM_NONE && p->gi != gi) || (ci != KF_SIM_NONE && p->ci != ci))
+		if (!p || (pid && kf_sim_process_pid(sim, p) != pid) ||
+		    (gpu != KF_SIM_NONE && p->gpu != gpu) || (gi != KF_SIM_NONE && p->gi != gi) ||
+		    (ci != KF_SIM_NONE && p->ci != ci))
 			continue;
 		kf_sim_process_remove(sim, i);
 		n++;
 	}
 	kf_sim_unlock(sim->state);
 	return n ? 0 : kf_fail(err, KF_E_INPUT, 0, "no such process is on the machine");
+}
+
+int kf_sim_load_process(struct kf_sim *sim, unsigned pid, unsigned sm, struct kf_error *err)
+{
+	unsigned i, n = 0;
+
+	kf_sim_lock(sim->state);
+	for (i = 0; i < sim->state->process_end; i++) {
+		const struct kf_sim_process *p = kf_sim_process_at(sim, i);
+
+		if (!p || kf_sim_process_pid(sim, p) != pid)
+			continue;
+		kf_sim_process_load(sim, i, sm, sm);
+		n++;
+	}
+	kf_sim_unlock(sim->state);
+	return n ? 0 : kf_fail(err, KF_E_INPUT, 0, "no process %u is on the machine", pid);
 }
 
 static void clear_instances(struct kf_sim_now *now)

@@ -34,6 +34,9 @@ int kf_sim_put_process(struct kf_sim *sim, const struct kf_sim_process *p, struc
 int kf_sim_take_process(struct kf_sim *sim, unsigned pid, unsigned gpu, unsigned gi, unsigned ci,
 			struct kf_error *err);
 
+/* Those with this pid work so much from now on, per cent of their GPU. */
+int kf_sim_load_process(struct kf_sim *sim, unsigned pid, unsigned sm, struct kf_error *err);
+
 /* Reset one GPU: instances go, a pending mode becomes true.  Refused while a process is on it. */
 int kf_sim_reset(struct kf_sim *sim, unsigned gpu, struct kf_error *err);
 /* Unload the driver and load it again: as a reset of all GPUs, processes end, programs that have

@@ -25,7 +25,7 @@
 struct kf_error;
 
 #define KF_SIM_MAGIC	 0x4B53494Du /* "MISK" */
-#define KF_SIM_LAYOUT	 3	     /* raised when a struct below changes */
+#define KF_SIM_LAYOUT	 4	     /* raised when a struct below changes */
 #define KF_SIM_GPUS	 32	     /* what mig-minors has room for */
 #define KF_SIM_PRODUCTS	 8
 #define KF_SIM_CLIENTS	 256
@@ -141,7 +141,7 @@ enum kf_sim_kind {
 /* Work on a GPU: of programs (the simulated CUDA library), `kerf sim process`, `kerf sim busy`. */
 struct kf_sim_process {
 	uint32_t used;
-	uint32_t pid; /* what kf_sim_process_pid says is the one to show */
+	uint32_t pid;	      /* what kf_sim_process_pid says is the one to show */
 	uint32_t gpu, gi, ci; /* gi, ci: KF_SIM_NONE off MIG */
 	uint32_t kind;
 	uint32_t client;	     /* ends with this client; KF_SIM_NONE: when it is removed */
@@ -178,7 +178,9 @@ struct kf_sim_state {
 	uint32_t event;	      /* events so far; waiters sleep on it */
 	uint32_t nodes_stale; /* changes whose files below DIR/root may not be made yet */
 	uint32_t process_end; /* no process was ever in this slot of the table or behind it */
-	uint64_t boot_us;     /* CLOCK_MONOTONIC when the machine began */
+	uint32_t mps_clients; /* a server's most; 0: the driver's */
+	uint32_t mps_shm_full;
+	uint64_t boot_us; /* CLOCK_MONOTONIC when the machine began */
 	pthread_mutex_t lock;
 	struct kf_sim_machine machine;
 	struct kf_sim_pair gpu[KF_SIM_GPUS];

@@ -14,19 +14,33 @@ static __thread unsigned depth;
  * Measured on an H100 (measured.md): 518 MiB for a program by itself; under MPS 144 and 274 MiB for
  * 32 and 66 of its 132 SMs.  So most of it goes by SMs.
  */
-static uint64_t context_mib(const struct device *d)
+static uint64_t context_mib(unsigned sm)
 {
-	unsigned sm = kf_cuda_sm(d);
-
 	return kf_cuda.server < 0 ? (sm * 3924 + 500) / 1000 : 22 + sm * 3824 / 1000;
 }
 
 /* Blocks of 1 MiB and more have pages of their own, of 2 MiB; the others share some. */
-uint64_t kf_cuda_used_mib(const struct device *d)
+static uint64_t blocks_mib(const struct device *d)
 {
-	uint64_t pages = (d->small + 2 * MIB - 1) / (2 * MIB);
+	return d->large / MIB + 2 * ((d->small + 2 * MIB - 1) / (2 * MIB));
+}
 
-	return d->n_contexts * context_mib(d) + d->large / MIB + 2 * pages;
+/* MiB of device memory that the program has. */
+static uint64_t used_mib(const struct device *d)
+{
+	return d->n_contexts * context_mib(kf_cuda_sm(d)) + blocks_mib(d);
+}
+
+/*
+ * What of it a limit counts.  The context is then as large as the server's share makes it: a client
+ * that lowers its own stops no later for that (measured: 7.50 GiB of 8 with 50 % of the server's,
+ * whether the client has 20 % or all).
+ */
+static uint64_t counted_mib(const struct device *d)
+{
+	unsigned sm = d->sm * d->server_x10 / 1000 & ~1u;
+
+	return d->n_contexts * context_mib(sm) + blocks_mib(d);
 }
 
 static unsigned row(const struct device *d)
@@ -51,6 +65,8 @@ static CUresult add_row(const struct device *d)
 		.ci = d->spot.ci,
 		.kind = kf_cuda.server >= 0 ? KF_SIM_MPS : KF_SIM_COMPUTE,
 		.client = kf_cuda.sim.client,
+		.sm = kf_cuda.load * kf_cuda_sm(d) / d->sm,
+		.busy = kf_cuda.load,
 	};
 
 	if (kf_cuda.sim.client == KF_SIM_NONE || kf_sim_process_add(&kf_cuda.sim, &p) < 0)
@@ -58,12 +74,16 @@ static CUresult add_row(const struct device *d)
 	return CUDA_SUCCESS;
 }
 
-/* Of a kernel that runs, or as KERF_SIM_LOAD says; a share of the SMs is a share of the work. */
-static void set_load(const struct device *d, unsigned i)
+/* A share of the SMs is a share of the work, however busy it keeps them. */
+void kf_cuda_work(const struct device *d, unsigned busy)
 {
-	unsigned busy = kf_cuda.idle_us ? 100 : kf_cuda.load;
+	unsigned i;
 
-	kf_sim_process_load(&kf_cuda.sim, i, busy * kf_cuda_sm(d) / d->sm, busy);
+	kf_sim_lock(kf_cuda.sim.state);
+	i = row(d);
+	if (i != KF_SIM_NONE)
+		kf_sim_process_load(&kf_cuda.sim, i, busy * kf_cuda_sm(d) / d->sm, busy);
+	kf_sim_unlock(kf_cuda.sim.state);
 }
 
 CUresult kf_cuda_tell(struct device *d)
@@ -80,10 +100,8 @@ CUresult kf_cuda_tell(struct device *d)
 		r = add_row(d);
 		i = row(d);
 	}
-	if (r == CUDA_SUCCESS && d->n_contexts) {
-		s->process[i].memory_mib = (uint32_t)kf_cuda_used_mib(d);
-		set_load(d, i);
-	}
+	if (r == CUDA_SUCCESS && d->n_contexts)
+		s->process[i].memory_mib = (uint32_t)used_mib(d);
 	kf_sim_unlock(s);
 	return r;
 }
@@ -94,7 +112,7 @@ CUresult kf_cuda_room(struct device *d, uint64_t more)
 	uint64_t free_mib;
 	unsigned i;
 
-	if (d->limit_bytes && (kf_cuda_used_mib(d) + more) * MIB > d->limit_bytes)
+	if (d->limit_bytes && (counted_mib(d) + more) * MIB > d->limit_bytes)
 		return CUDA_ERROR_OUT_OF_MEMORY;
 	kf_sim_lock(s);
 	free_mib = kf_sim_spot_free_mib(&kf_cuda.sim, &d->spot);
@@ -140,7 +158,7 @@ static CUresult make(CUdevice number, int primary, struct kf_cuda_context **ret)
 		return CUDA_ERROR_INVALID_DEVICE;
 	d = &kf_cuda.device[number];
 	TRY(admitted(d));
-	TRY(kf_cuda_room(d, context_mib(d)));
+	TRY(kf_cuda_room(d, context_mib(kf_cuda_sm(d))));
 	c = calloc(1, sizeof(*c));
 	if (!c)
 		return CUDA_ERROR_OUT_OF_MEMORY;
@@ -344,7 +362,7 @@ CUresult cuMemGetInfo_v2(size_t *free_bytes, size_t *total)
 	*total = kf_sim_spot_mib(kf_cuda.sim.state, &d->spot) * MIB;
 	*free_bytes = kf_sim_spot_free_mib(&kf_cuda.sim, &d->spot) * MIB;
 	kf_sim_unlock(kf_cuda.sim.state);
-	used = kf_cuda_used_mib(d) * MIB;
+	used = counted_mib(d) * MIB;
 	left = d->limit_bytes > used ? d->limit_bytes - used : 0;
 	if (d->limit_bytes && left < *free_bytes)
 		*free_bytes = left;

@@ -104,11 +104,11 @@ static void find_devices(const struct kf_sim_spots *base, const struct device *l
 	for (i = 0; i < seen.n; i++) {
 		struct device *d = &kf_cuda.device[i];
 
-		*d = (struct device){.spot = seen.at[i], .percent_x10 = 1000};
+		*d = (struct device){.spot = seen.at[i], .percent_x10 = 1000, .server_x10 = 1000};
 		d->sm = kf_sim_spot_sm(s, &d->spot);
 		for (k = 0; base && k < base->n; k++)
 			if (!memcmp(&base->at[k], &d->spot, sizeof(d->spot))) {
-				d->percent_x10 = limits[k].percent_x10;
+				d->percent_x10 = d->server_x10 = limits[k].percent_x10;
 				d->limit_bytes = limits[k].limit_bytes;
 			}
 	}

@@ -44,6 +44,7 @@ struct device {
 	struct kf_sim_spot spot;
 	unsigned sm;	      /* of the device, before any share */
 	unsigned percent_x10; /* the share, 1000 is all */
+	unsigned server_x10;  /* what the server gave */
 	uint64_t limit_bytes; /* 0: none */
 	unsigned n_contexts;
 	uint64_t large, small; /* bytes of blocks; the small ones share 2 MiB pages */
@@ -99,13 +100,13 @@ void kf_cuda_leave(int *entered);
 
 /* SMs that the program can use of a device: its share, in whole pairs. */
 unsigned kf_cuda_sm(const struct device *d);
-/* MiB of device memory that the program has: contexts and blocks. */
-uint64_t kf_cuda_used_mib(const struct device *d);
 /* The device of the thread's context, or INVALID_CONTEXT. */
 CUresult kf_cuda_current(struct device **ret);
 /* Write what the program uses into the machine's table: its row comes and goes with the contexts.
  */
 CUresult kf_cuda_tell(struct device *d);
+/* How busy it is from now on, in per cent of the time. */
+void kf_cuda_work(const struct device *d, unsigned busy);
 /*
  * Take `more` MiB, which kf_cuda_tell then counts as what they are for.  OUT_OF_MEMORY over a limit
  * or when the GPU is full.

@@ -170,7 +170,7 @@ CUresult cuLaunchKernel(CUfunction function, unsigned gx, unsigned gy, unsigned 
 	}
 	TRY(r);
 	if (kf_cuda.idle_us)
-		kf_cuda_tell(d);
+		kf_cuda_work(d, 100);
 	return CUDA_SUCCESS;
 }
 
@@ -216,7 +216,7 @@ CUresult kf_cuda_finish(void)
 	if (kf_cuda.idle_us && kf_cuda.idle_us <= kf_sim_us()) {
 		kf_cuda.idle_us = 0;
 		if (kf_cuda_current(&d) == CUDA_SUCCESS)
-			kf_cuda_tell(d);
+			kf_cuda_work(d, kf_cuda.load);
 	}
 	return kf_cuda.broken;
 }
@@ -341,7 +341,7 @@ CUresult cuEventRecord(CUevent event, CUstream stream)
 	return CUDA_SUCCESS;
 }
 
-/* What is behind the event is not waited for, but what is launched is over in one go. */
+/* Waits for all that was launched, what came behind the event too. */
 CUresult cuEventSynchronize(CUevent event)
 {
 	ENTER();

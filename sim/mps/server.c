@@ -67,6 +67,9 @@ static unsigned most_clients(void)
 	struct kf_sim_state *s = kf_mps_here.sim.state;
 	unsigned all = s->machine.driver_major >= 590 ? 60 : 48, least = all, i;
 
+	if (s->mps_clients) /* kerf sim mps clients */
+		return s->mps_clients;
+
 	kf_sim_lock(s);
 	for (i = 0; i < kf_mps_here.seen.n; i++) {
 		const struct kf_sim_spot *at = &kf_mps_here.seen.at[i];
@@ -152,7 +155,7 @@ static void welcome_those_who_wait(void)
 			i++;
 			continue;
 		}
-		if (n_welcomed() >= kf_mps_here.most_clients) {
+		if (n_welcomed() >= most_clients()) {
 			kf_mps_log("Client %d refused: too many clients", (int)c->pid);
 			refuse(c, CUDA_ERROR_MPS_MAX_CLIENTS_REACHED);
 			continue;
@@ -441,7 +444,6 @@ int kf_mps_server(int argc, char **argv)
 		kf_mps_log("Failed to start: no device is available");
 		return 1;
 	}
-	kf_mps_here.most_clients = most_clients();
 	kf_mps_log("Server has started");
 	set_state(KF_MPS_ACTIVE);
 	loop(signals);

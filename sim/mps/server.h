@@ -23,7 +23,7 @@ struct kf_mps_server {
 	struct kf_sim_spots seen; /* its devices */
 	enum kf_mps_state state;
 	struct kf_mps_shares shares; /* for the next client */
-	unsigned most_clients, n_clients, n_given;
+	unsigned n_clients, n_given;
 	struct kf_mps_client client[KF_MPS_CLIENTS];
 };
 

@@ -13,6 +13,7 @@
 #include "cli/cli.h"
 #include "cli/sim.h"
 #include "core/op.h"
+#include "mps/inject.h"
 
 /* The options of all these commands; a number that was not given is UINT64_MAX. */
 #define NUMBERS(X)                                                                                 \
@@ -301,9 +302,49 @@ int kf_sim_cmd_process(int argc, char **argv)
 							     : kf_sim_put_process(&sim, &p, &err);
 	else if (o.n_words == 2 && !strcmp(o.word[1], "remove"))
 		r = remove_process(&sim, &o, &err);
+	else if (o.n_words == 2 && !strcmp(o.word[1], "load"))
+		r = kf_sim_load_process(&sim, (unsigned)NUMBER(&o, pid, 0),
+					(unsigned)NUMBER(&o, sm, 0), &err);
 	else
-		r = kf_fail(&err, KF_E_INPUT, 0, "process wants DIR and add or remove");
+		r = kf_fail(&err, KF_E_INPUT, 0, "process wants DIR and add, remove or load");
 	return end(&sim, r < 0, &err);
+}
+
+/* What a word behind `kerf sim mps DIR` does: 0 or -1. */
+static int mps(struct kf_sim *sim, const struct options *o, struct kf_error *err)
+{
+	const char *what = o->word[1] ? o->word[1] : "", *of = o->word[2];
+	unsigned gpu;
+	uint64_t most;
+
+	if (!strcmp(what, "shm") && !of) {
+		kf_sim_mps_shm(sim, o->back);
+		return 0;
+	}
+	if (!strcmp(what, "clients") && of && kf_parse_uint(of, 1000, &most) == 0) {
+		kf_sim_mps_clients(sim, (unsigned)most);
+		return 0;
+	}
+	if (!of || (strcmp(what, "fault") != 0 && strcmp(what, "hang") != 0))
+		return kf_fail(err, KF_E_INPUT, 0,
+			       "mps wants DIR and fault GPU, hang GPU, clients MOST or shm");
+	if (kf_sim_parse_gpu(sim, of, &gpu, err) < 0)
+		return -1;
+	if (!strcmp(what, "fault"))
+		return kf_sim_mps_fault(sim, gpu, INSTANCE(o, gi), INSTANCE(o, ci), err);
+	return kf_sim_mps_hang(sim, gpu, INSTANCE(o, gi), INSTANCE(o, ci), o->back, err);
+}
+
+int kf_sim_cmd_mps(int argc, char **argv)
+{
+	struct kf_error err = {0};
+	struct options o;
+	struct kf_sim sim;
+	int r = begin(argc, argv, 3, &o, &sim);
+
+	if (r != KF_EXIT_OK)
+		return r;
+	return end(&sim, mps(&sim, &o, &err) < 0, &err);
 }
 
 /* Until a signal comes, or for so many seconds. */

@@ -31,6 +31,11 @@ static const char usage[] =
 	"                [--dram PCT] [--kind compute|graphics|mps|holder] [--name TEXT]\n"
 	"       kerf sim process DIR remove [--pid P] [--gpu N] [--gi G] [--ci C]\n"
 	"       kerf sim busy DIR --gpu N [--gi G --ci C] [--memory MIB] [--sm PCT] [--for S]\n"
+	"       kerf sim process DIR load --pid P --sm PCT\n"
+	"       kerf sim mps DIR fault GPU [--gi G --ci C]    every client gets an error\n"
+	"       kerf sim mps DIR hang GPU [--gi G --ci C] [--back]\n"
+	"       kerf sim mps DIR clients MOST     that a server takes; 0: as the driver\n"
+	"       kerf sim mps DIR shm [--back]     /dev/shm is full for MPS\n"
 	"       kerf sim reset DIR GPU            as nvidia-smi --gpu-reset\n"
 	"       kerf sim reload|unload|load DIR   the driver\n"
 	"       kerf sim reboot DIR\n"
@@ -202,6 +207,7 @@ static const struct {
 	{"ail", kf_sim_cmd_ail},
 	{"process", kf_sim_cmd_process},
 	{"busy", kf_sim_cmd_busy},
+	{"mps", kf_sim_cmd_mps},
 	{"reset", kf_sim_cmd_reset},
 	{"reload", kf_sim_cmd_driver},
 	{"unload", kf_sim_cmd_driver},

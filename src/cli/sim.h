@@ -12,6 +12,7 @@ int kf_sim_cmd_lose(int argc, char **argv);
 int kf_sim_cmd_ail(int argc, char **argv);
 int kf_sim_cmd_process(int argc, char **argv);
 int kf_sim_cmd_busy(int argc, char **argv);
+int kf_sim_cmd_mps(int argc, char **argv);
 int kf_sim_cmd_reset(int argc, char **argv);
 int kf_sim_cmd_driver(int argc, char **argv); /* reload, unload, load, reboot */
 int kf_sim_cmd_smi(int argc, char **argv);

@@ -1,0 +1,467 @@
+"""MPS as it was measured on an H200 and an H100 (measured.md, "MPS up close", "Caps", "MPS faults"):
+each row of the tables is a test.  Both have 132 SMs."""
+import ctypes
+import os
+import pathlib
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+
+import pytest
+
+import cuda
+import nvml as N
+from cuda import Client
+from mps import Mps, alive, await_
+
+H100, H200 = "p5.48xlarge", "p5en.48xlarge"
+PROBE = pathlib.Path(__file__).resolve().parent.parent / "gpu/probe.c"
+root = pytest.mark.skipif(os.geteuid() != 0, reason="wants root, to be several users")
+
+
+@pytest.fixture
+def mps(machine, request):
+    """mps(H200, ...) makes a machine and starts a daemon for its first GPU, in a folder for all."""
+    started, folders = [], []
+
+    def make(name, *options, **how):
+        on = name if not isinstance(name, str) else machine(name)
+        folders.append(tempfile.mkdtemp(prefix="kerf-mps-", dir="/tmp"))
+        os.chmod(folders[-1], 0o755)
+        started.append(Mps(on, folders[-1], *options, **how))
+        return started[-1]
+
+    yield make
+    for one in started:
+        one.end()
+    for folder in folders:
+        shutil.rmtree(folder)
+
+
+@pytest.fixture
+def shared(kerf):
+    """A machine in a folder that all users may enter."""
+    from machine import Machine
+    folder = pathlib.Path(tempfile.mkdtemp(prefix="kerf-sim-", dir="/tmp"))
+    os.chmod(folder, 0o755)
+    yield Machine(kerf, folder / "m", H200)
+    shutil.rmtree(folder)
+
+
+@pytest.fixture
+def program():
+    """program(machine) is a client of whatever its environment says, ended with the test."""
+    started = []
+
+    def make(machine, **env):
+        started.append(Client(machine, {"CUDA_VISIBLE_DEVICES": "0", **env}))
+        return started[-1]
+
+    yield make
+    for one in started:
+        one.end()
+
+
+# --- limits set on the server, and what a client's environment makes of them ---
+
+NO_LIMIT = 40
+TABLE = [
+    # environment, SMs, GiB in steps of 256 MiB up to 40
+    ({}, 66, 7.5),
+    ({"CUDA_MPS_PINNED_DEVICE_MEM_LIMIT": "0=4G"}, 66, 3.5),
+    ({"CUDA_MPS_PINNED_DEVICE_MEM_LIMIT": "UUID=4G"}, 66, 3.5),
+    ({"CUDA_MPS_PINNED_DEVICE_MEM_LIMIT": "0=20G"}, 66, 7.5),
+    ({"CUDA_MPS_PINNED_DEVICE_MEM_LIMIT": "0=4G,1=4G"}, 66, NO_LIMIT),
+    ({"CUDA_MPS_PINNED_DEVICE_MEM_LIMIT": "bogus"}, 66, NO_LIMIT),
+    ({"CUDA_MPS_ACTIVE_THREAD_PERCENTAGE": "20"}, 26, 7.5),
+    ({"CUDA_MPS_ACTIVE_THREAD_PERCENTAGE": "90"}, 66, 7.5),
+    ({"CUDA_MPS_ACTIVE_THREAD_PERCENTAGE": "x"}, 66, 7.5),
+    ({"CUDA_MPS_ENABLE_PER_CTX_DEVICE_MULTIPROCESSOR_PARTITIONING": "1"}, 132, 7.5),
+    ({"CUDA_MPS_PIPE_DIRECTORY": "/nonexistent"}, 132, NO_LIMIT),
+]
+
+
+@pytest.mark.parametrize("env, sms, gib", TABLE, ids=[" ".join(
+    f"{k.removeprefix('CUDA_MPS_').lower()}={v}" for k, v in e.items()) or "nothing"
+    for e, _, _ in TABLE])
+def test_a_clients_environment(mps, env, sms, gib):
+    daemon = mps(H200)
+    daemon.start("8G", 50)
+    client = daemon.client({k: v.replace("UUID", daemon.uuid) for k, v in env.items()})
+    assert client.error == 0
+    assert client.sm == sms
+    assert client.until_full(most=40) == gib
+    on_mps = "/nonexistent" not in env.values()
+    kinds = [p["kind"] for p in daemon.machine.show()["gpus"][0]["processes"]]
+    assert kinds == ["mps-server", "mps" if on_mps else "compute"]
+
+
+@pytest.mark.parametrize("way", ["mem", "pitch", "asynchronous", "pool", "vmm", "managed", "array",
+                                 "mipmapped"])
+def test_all_eight_ways_to_allocate_stop_at_the_limit(mps, way):
+    daemon = mps(H100)
+    daemon.start("4G")
+    client = daemon.client()
+    assert client.until_full(way, 512, 40) == 3.0
+    error, free, total = client("info()")
+    assert (error, total) == (0, 81079), "the total is the whole GPU's"
+    assert 400 <= free <= 512
+
+
+def test_each_client_keeps_the_limits_that_were_set_when_it_connected(mps):
+    daemon = mps(H200)
+    server = daemon.start()
+    sizes = [("3G", 20, 2.75, 26), ("6G", 40, 5.75, 52), ("10G", 70, 9.5, 92), ("2G", 10, 1.75, 12)]
+    clients = []
+    for memory, percent, _, _ in sizes:
+        daemon.limit(server, memory, percent)
+        clients.append(daemon.client())
+    for client, (_, _, gib, sms) in zip(clients, sizes):
+        assert client.sm == sms
+        assert client.until_full() == gib
+
+
+def test_defaults_are_for_the_next_server(mps):
+    daemon = mps(H200, env={"CUDA_MPS_ACTIVE_THREAD_PERCENTAGE": "50"})
+    assert daemon.do("get_default_active_thread_percentage").strip() == "50.0"
+    daemon.start()
+    daemon.do("set_default_device_pinned_mem_limit 0 2G")
+    daemon.do("set_default_active_thread_percentage 10")
+    first = daemon.client()
+    assert first.sm == 66
+    assert first.until_full(most=10) == 10
+    first.end()
+    os.kill(daemon.server(), 15)
+    await_("the server's end", lambda: not daemon.server())
+    second = daemon.client()
+    assert second.sm == 12
+    assert second.until_full() == 1.75
+
+
+# --- who is let in ---
+
+def as_user(uid):
+    return {"user": uid, "group": uid, "extra_groups": []}
+
+
+@root
+def test_a_second_user_waits_for_the_last_client_of_the_first(mps, shared):
+    daemon = mps(shared)
+    first = [daemon.client(**as_user(1001)), daemon.client(**as_user(1001))]
+    other = daemon.client(wait=False, **as_user(1002))
+    first[0].end()
+    assert not other.join(timeout=0.5)
+    server = daemon.server()
+    first[1].end()
+    other.join()
+    assert other.error == 0 and other("compute()") == 0
+    assert daemon.server() != server
+    assert os.stat(f"/proc/{daemon.server()}").st_uid == 1002
+
+
+@root
+def test_a_multiuser_server_has_three_users_at_once_each_with_its_share(mps, shared):
+    daemon = mps(shared, "-multiuser-server")
+    server = daemon.start()
+    clients = []
+    for uid, memory, percent in ((1001, "3G", 20), (1002, "6G", 40), (1003, "10G", 70)):
+        daemon.limit(server, memory, percent)
+        clients.append(daemon.client(**as_user(uid)))
+    assert [c.sm for c in clients] == [26, 52, 92]
+    assert [c.until_full() for c in clients] == [2.75, 5.75, 9.5]
+    assert daemon.server() == server
+    assert [int(p) for p in daemon.do(f"get_client_list {server}").split()] == [c.pid for c in clients]
+
+
+def test_62_clients(mps):
+    daemon = mps(H200)
+    clients = [daemon.client(wait=False) for _ in range(62)]
+    for client in clients:
+        client.join()
+    errors = [c.error for c in clients]
+    assert errors.count(0) == 48
+    assert errors.count(cuda.MAX_CLIENTS) == 14
+    next(c for c in clients if c.error == 0).end()
+    assert daemon.client().error == 0
+
+
+def test_the_next_drivers_take_60_and_a_slice_takes_its_part(mps, machine, driver):
+    on = machine(H200, "--driver", "590.44.01")
+    daemon = mps(on)
+    errors = [daemon.client(wait=False) for _ in range(62)]
+    for client in errors:
+        client.join()
+    assert [c.error for c in errors].count(0) == 60
+    sliced, one, _ = slices(driver)
+    small = mps(sliced, device=one)  # 3 of 7
+    clients = [small.client(wait=False) for _ in range(22)]
+    for client in clients:
+        client.join()
+    assert [c.error for c in clients].count(0) == 48 * 3 // 7
+
+
+def test_static_partitions_are_no_option_of_this_driver(mps):
+    daemon = mps(H200)
+    assert daemon.run("-d", "-S").returncode != 0
+    assert daemon.run("-d").returncode != 0, "there is one already"
+    assert alive(daemon.pid)
+
+
+# --- ends and faults ---
+
+def test_terminate_client(mps):
+    daemon = mps(H200)
+    server = daemon.start()
+    one, other = daemon.client(), daemon.client()
+    one.ask("spin(30)")
+    began = time.monotonic()
+    daemon.do(f"terminate_client {server} {one.pid}")
+    assert one.answer() == cuda.TERMINATED
+    assert time.monotonic() - began < 2
+    assert one("mem(1)") == cuda.TERMINATED
+    assert one.pid not in pids(daemon.machine), "its memory is free while it still lives"
+    assert other("compute()") == 0
+    assert daemon.client()("compute()") == 0
+
+
+def test_kill_9_of_the_daemon_takes_the_server_and_the_clients(mps):
+    daemon = mps(H200)
+    server = daemon.start("8G", 50)
+    client = daemon.client()
+    client.ask("spin(30)")
+    daemon.kill()
+    assert client.answer() == cuda.RPC_FAILURE
+    await_("the server's end", lambda: not alive(server))
+    silent = daemon.client()
+    assert (silent.error, silent.sm) == (0, 132), "no MPS, no limit, no word"
+    assert silent.until_full(most=40) == NO_LIMIT
+
+
+def test_a_fault_is_everybodys(mps, driver):
+    machine, nvml = driver(H200)
+    daemon = mps(machine)
+    server = daemon.start()
+    others = [daemon.client() for _ in range(3)]
+    culprit = daemon.client()
+    for client in others:
+        client.ask("spin(30)")
+    events = xids(nvml)
+    assert culprit("fault()") == cuda.ILLEGAL_ADDRESS
+    assert [c.answer() for c in others] == [cuda.ILLEGAL_ADDRESS] * 3
+    assert events(1000) == 31
+    assert daemon.status(server) == "FAULT"
+    log = daemon.log()
+    for client in [*others, culprit]:
+        assert any(str(client.pid) in line and "806" in line for line in log.splitlines())
+
+
+def test_after_a_fault_new_clients_wait_for_the_last_victim(mps):
+    daemon = mps(H200)
+    server = daemon.start()
+    lingers, culprit = daemon.client(), daemon.client()
+    culprit("fault()")
+    culprit.end()
+    new = daemon.client(wait=False)
+    assert not new.join(timeout=0.5)
+    assert daemon.status(server) == "FAULT"
+    lingers.end()
+    new.join()
+    assert new.error == 0 and new("compute()") == 0
+    assert daemon.status(server) == "ACTIVE"
+    assert daemon.server() == server
+
+
+def test_a_fault_without_mps_is_of_one_alone(program, driver):
+    machine, nvml = driver(H200)
+    one, other = program(machine), program(machine)
+    events = xids(nvml)
+    assert one("fault()") == cuda.ILLEGAL_ADDRESS
+    assert events(1000) == 31
+    assert one("mem(1)") == cuda.ILLEGAL_ADDRESS, "for good"
+    assert other("compute()") == 0
+
+
+def test_faults_by_kerf_sim_mps(mps):
+    daemon = mps(H200)
+    server = daemon.start()
+    client = daemon.client()
+    daemon.machine.do("mps", "fault", 0)
+    await_("the fault", lambda: client("sync()") == cuda.ILLEGAL_ADDRESS)
+    client.end()
+    await_("the server is back", lambda: daemon.status(server) == "ACTIVE")
+    daemon.machine.do("mps", "hang", 0)
+    waits = daemon.client(wait=False)
+    assert not waits.join(timeout=0.3)
+    daemon.machine.do("mps", "hang", 0, "--back")
+    waits.join()
+    assert waits.error == 0
+    daemon.machine.do("mps", "clients", 1)
+    assert daemon.client().error == cuda.MAX_CLIENTS
+    assert "has no MPS server" in daemon.machine.do("mps", "fault", 1, check=False).stderr
+
+
+# --- what NVML says of sharers ---
+
+def pids(machine, gpu=0):
+    return {p["pid"] for p in machine.show()["gpus"][gpu]["processes"]}
+
+
+def memory(processes):
+    """MiB by pid."""
+    return {p["pid"]: p["usedGpuMemory"] >> 20 for p in processes}
+
+
+def xids(nvml):
+    """Watch GPU 0: a function that waits so many ms and answers the next XID, None for none."""
+    events = ctypes.c_void_p()
+    nvml.call("EventSetCreate", ctypes.byref(events))
+    nvml.call("DeviceRegisterEvents", nvml.gpu(0), ctypes.c_ulonglong(8), events)
+
+    def wait(ms):
+        event = N.Event()
+        code = nvml.try_("EventSetWait_v2", events, ctypes.byref(event), ms)
+        return event.data if code == N.SUCCESS else None
+
+    return wait
+
+
+def test_what_nvml_says_of_sharers(mps, driver):
+    machine, nvml = driver(H100)
+    daemon = mps(machine)
+    server = daemon.start()
+    clients = []
+    for percent in (25, 50):
+        daemon.limit(server, percent=percent)
+        clients.append(daemon.client())
+    for client in clients:
+        client.ask("spin(30)")
+    gpu = nvml.gpu(0)
+    await_("both work", lambda: nvml.get("DeviceGetUtilizationRates", gpu, N.Utilization).gpu == 100)
+    compute = memory(nvml.processes(gpu))
+    assert compute == {server: 66, clients[0].pid: 144, clients[1].pid: 274}
+    assert set(memory(nvml.processes(gpu, "MPSCompute"))) == {c.pid for c in clients}
+    shown = {p["pid"]: p["sm"] for p in machine.show()["gpus"][0]["processes"]}
+    assert [shown[c.pid] for c in clients] == [24, 50], "32 and 66 of 132 SMs"
+
+
+def test_without_mps_two_programs_have_518_mib_each(program, driver):
+    machine, nvml = driver(H100)
+    clients = [program(machine) for _ in range(2)]
+    assert list(memory(nvml.processes(nvml.gpu(0))).values()) == [518, 518]
+    assert nvml.processes(nvml.gpu(0), "MPSCompute") == []
+    for client in clients:
+        client.end()
+    assert nvml.processes(nvml.gpu(0)) == []
+
+
+# --- compute modes ---
+
+def test_exclusive_process_keeps_out_who_misses_mps(mps, driver):
+    machine, nvml = driver(H200)
+    daemon = mps(machine)
+    nvml.call("DeviceSetComputeMode", nvml.gpu(0), 3)
+    daemon.start()
+    assert daemon.client().error == 0
+    stray = daemon.client({"CUDA_MPS_PIPE_DIRECTORY": "/nonexistent"})
+    assert stray.error == cuda.UNAVAILABLE
+    nvml.call("DeviceSetComputeMode", nvml.gpu(0), 0)
+    assert daemon.client({"CUDA_MPS_PIPE_DIRECTORY": "/nonexistent"}).error == 0
+
+
+def test_with_mig_on_the_compute_mode_is_the_default(driver):
+    _, nvml = driver(H100)
+    gpu = nvml.gpu(0)
+    nvml.call("DeviceSetComputeMode", gpu, 3)
+    assert nvml.set_mig(gpu, 1) == N.SUCCESS
+    assert nvml.get("DeviceGetComputeMode", gpu) == 0
+    assert nvml.try_("DeviceSetComputeMode", gpu, 3) == N.NOT_SUPPORTED
+    assert nvml.set_mig(gpu, 0) == N.SUCCESS
+    assert nvml.get("DeviceGetComputeMode", gpu) == 0
+
+
+# --- MPS inside MIG ---
+
+def slices(driver):
+    """A machine with two 3g slices on GPU 0: (machine, uuid, uuid)."""
+    machine, nvml = driver(H100)
+    gpu = nvml.gpu(0)
+    assert nvml.set_mig(gpu, 1) == N.SUCCESS
+    for _ in range(2):
+        nvml.create_ci(nvml.create(gpu, 9), 2)
+    found = [c["uuid"] for g in machine.show()["gpus"][0]["instances"] for c in g["compute"]]
+    return machine, *found
+
+
+def test_a_daemon_per_slice(mps, driver):
+    machine, *uuids = slices(driver)
+    daemons = [mps(machine, device=uuid) for uuid in uuids]
+    servers = [daemon.start() for daemon in daemons]
+    daemons[0].limit(servers[0], "8G", 50)
+    clients = [daemon.client() for daemon in daemons]
+    assert [c.error for c in clients] == [0, 0]
+    assert [c.sm for c in clients] == [30, 60]
+    assert [c.until_full(most=20) for c in clients] == [7.75, 20]
+    assert clients[0]("info()")[2] == 40448
+    assert [c("uuid()") for c in clients] == [u.removeprefix("MIG-").replace("-", "") for u in uuids]
+    assert clients[0]("fault()") == cuda.ILLEGAL_ADDRESS
+    assert clients[1]("compute()") == 0, "MIG contains it"
+    assert [d.status(s) for d, s in zip(daemons, servers)] == ["FAULT", "ACTIVE"]
+
+
+# --- programs and where they run ---
+
+def test_a_child_has_nothing_of_cuda_and_keeps_nothing_alive(mps):
+    daemon = mps(H200)
+    server = daemon.start()
+    client = daemon.client()
+    assert client("fork()") == cuda.NOT_INITIALIZED
+    assert client("compute()") == 0
+    assert client.pid in pids(daemon.machine)
+    client.end()
+    await_("it is gone", lambda: daemon.do(f"get_client_list {server}") == "")
+    assert client.pid not in pids(daemon.machine)
+
+
+def test_the_probe_for_gpus_runs_unmodified(machine, tmp_path):
+    compiler = shutil.which("gcc") or shutil.which("cc")
+    subprocess.run([compiler, "-O1", "-o", tmp_path / "probe", PROBE, "-ldl"], check=True)
+    on = machine(H100)
+    done = subprocess.run([tmp_path / "probe"], env=dict(on.env(), CUDA_VISIBLE_DEVICES="3,5"),
+                          input="", text=True, stdout=subprocess.PIPE, check=True)
+    uuids = [on.show()["gpus"][i]["uuid"] for i in (3, 5)]
+    lines = done.stdout.splitlines()
+    assert lines[1:] == [f"gpu {u} NVIDIA H100 80GB HBM3" for u in uuids] + ["ready"]
+    assert lines[0].startswith(f"libcuda {on.dir}/root/usr/lib/")
+
+
+@root
+def test_a_container_sees_the_gpus_that_it_has_nodes_of_and_nvml_its_pid(driver, tmp_path):
+    """A pid and a mount namespace of its own: /dev with one GPU's node, the machine in /run."""
+    machine, nvml = driver(H100)
+    script = tmp_path / "container"
+    script.write_text(f"""
+set -e
+mount -t tmpfs none /run
+mkdir /run/kerf-sim
+mount --bind {machine.dir} /run/kerf-sim
+mount -t tmpfs none /dev
+touch /dev/nvidia5
+echo $$ > {tmp_path}/inside
+exec "$@"
+""")
+    env = {k: v for k, v in os.environ.items() if k != "KERF_SIM_DIR"}
+    library = tmp_path / "libcuda.so.1"
+    shutil.copy(machine.library.parent / "libcuda.so.1", library)
+    process = subprocess.Popen(
+        ["unshare", "--mount", "--pid", "--fork", "--kill-child", "sh", script, sys.executable,
+         cuda.__file__, library], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=env)
+    assert '"error": 0, "sm": 132, "devices": 1' in process.stdout.readline()
+    own = list(memory(nvml.processes(nvml.gpu(5))))
+    assert (tmp_path / "inside").read_text().strip() == "1"
+    children = pathlib.Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+    assert own == [int(children[0])], "as the host counts them"
+    process.kill()
+    process.wait()
+    await_("it is gone", lambda: nvml.processes(nvml.gpu(5)) == [])
