@@ -147,6 +147,8 @@ static int start(struct kf_agent *a, struct kf_error *err)
 	struct kf_error trouble = {0};
 
 	init_handles(a);
+	if (kf_agent_marks_start(a, err) < 0)
+		return -1;
 	if (open_state(a, err) < 0)
 		return -1;
 	kf_agent_config_start(a);
@@ -211,6 +213,7 @@ static void stop(struct kf_agent *a)
 	uv_timer_stop(&a->sale_timer);
 	uv_timer_stop(&a->config_timer);
 	uv_timer_stop(&a->probe);
+	uv_timer_stop(&a->marks.timer);
 	kf_agent_kube_stop(a);
 	kf_agent_metrics_stop(a);
 	a->n_closing = 1;

@@ -136,6 +136,7 @@ static void tell_health(struct kf_agent *a)
 	snprintf(a->ailments, sizeof(a->ailments), "%s", text ? text : "");
 	kf_mend_utf8(a->ailments);
 	kf_agent_patch(a);
+	kf_agent_tell_condition(a);
 	if (!a->stopping && kf_health_is_urgent(&a->health, kf_now_ms()))
 		uv_timer_start(&a->probe, on_probe_timer, KF_HEALTH_PROBE_MS, 0);
 }

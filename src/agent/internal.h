@@ -9,6 +9,7 @@
 #include "agent/grant.h"
 #include "agent/holdings.h"
 #include "agent/job.h"
+#include "agent/marks.h"
 #include "agent/offers.h"
 #include "agent/sale.h"
 #include "agent/withdraw.h"
@@ -180,8 +181,9 @@ struct kf_agent {
 	char fit_block[KF_UUID]; /* the GPU whose free units are on sale; see fit.h */
 	struct kf_going going;
 	struct kf_watch *pods_watch; /* while units are sold */
-	int asking_sale;	     /* an answer about it is on its way */
-	unsigned sale_asked;	     /* the listing that it is about */
+	struct kf_marks marks;
+	int asking_sale;     /* an answer about it is on its way */
+	unsigned sale_asked; /* the listing that it is about */
 	unsigned sale_tries;
 	struct kf_podresources *podresources;
 	struct kf_kube_config *kube_config;
@@ -279,6 +281,13 @@ void kf_agent_sell(struct kf_agent *a); /* go on with a change of how devices ar
 /* Have the pods of the node watched if their ends matter now; leave off if not. */
 void kf_agent_watch_pods(struct kf_agent *a);
 int kf_agent_is_going(const void *agent, const struct kf_hold *hold);
+
+/* marks.c */
+int kf_agent_marks_start(struct kf_agent *a, struct kf_error *err); /* a taint may be none */
+void kf_agent_taint(struct kf_agent *a);	  /* have the Node's taints as they should be */
+void kf_agent_tell_condition(struct kf_agent *a); /* if it has changed */
+/* So many units of a resource are on sale; the API server is told at once when they are fewer. */
+void kf_agent_tell_units(struct kf_agent *a, const char *resource, unsigned healthy);
 
 /* allocate.c */
 extern const struct kf_kubelet_events kf_agent_kubelet_events;

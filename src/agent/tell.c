@@ -60,7 +60,7 @@ static void fit(struct kf_agent *a, struct kf_offers *offers)
 {
 	struct kf_fit f = {.holds = &a->holds, .going = kf_agent_is_going, .userdata = a};
 	char before[KF_UUID];
-	unsigned i;
+	unsigned i, d, n;
 
 	for (i = 0; i < offers->n; i++) {
 		f.rule = kf_share_units_of(a->set->sharing, offers->offer[i].resource);
@@ -69,6 +69,9 @@ static void fit(struct kf_agent *a, struct kf_offers *offers)
 		memcpy(before, a->fit_block, sizeof(before));
 		f.before = before;
 		kf_fit_apply(&f, &offers->offer[i], a->fit_block);
+		for (d = n = 0; d < offers->offer[i].n; d++)
+			n += (unsigned)offers->offer[i].device[d].healthy;
+		kf_agent_tell_units(a, offers->offer[i].resource, n);
 	}
 }
 
@@ -90,6 +93,7 @@ void kf_agent_publish(struct kf_agent *a)
 		kf_log_fail(KF_ERROR, "kubelet", &err, "the list published before stays");
 	kf_offers_done(&offers);
 	kf_agent_sell(a);
+	kf_agent_taint(a);
 }
 
 /* --- the Node ------------------------------------------------------------------------------ */
@@ -294,6 +298,8 @@ static void take_node(struct kf_agent *a, const struct kf_kube_node *node)
 	kf_agent_take_health(a, node);
 	kf_agent_choose(a, config ? config : "", KF_BY_LABEL);
 	kf_agent_patch(a);
+	kf_agent_taint(a);
+	kf_agent_tell_condition(a);
 }
 
 static void on_object(void *ud, enum kf_watch_type type, json_t *object)

@@ -128,6 +128,13 @@ enum kf_label_place { KF_LABELS_NODE, KF_LABELS_FILE, KF_LABELS_OFF };
 	X(metrics_join_words, FLAG, "", "", "metrics-join-words",                                  \
 	  "DCGM_EXPORTER_REPLACE_BLANKS_IN_MODEL_NAME", "false",                                   \
 	  "`-` for the blanks in modelName")                                                       \
+	X(startup_taint, TEXT, "", "", "startup-taint", "KERF_STARTUP_TAINT", "",                  \
+	  "a taint of our Node, KEY[=VALUE][:EFFECT], that goes once what is offered is "          \
+	  "allocatable")                                                                           \
+	X(gpu_taint, FLAG, "", "", "gpu-taint", "KERF_GPU_TAINT", "false",                         \
+	  "nvidia.com/gpu=present:NoSchedule on our Node while it has GPUs")                       \
+	X(node_condition, FLAG, "", "", "node-condition", "KERF_NODE_CONDITION", "true",           \
+	  "the Node condition GPUHealthy")                                                         \
 	X(log_level, ONE, "debug info warn error", "", "log-level", "KERF_LOG_LEVEL", "info",      \
 	  "drop lines below")                                                                      \
 	X(log_format, ONE, "logfmt json", "", "log-format", "KERF_LOG_FORMAT", "logfmt",           \
