@@ -158,9 +158,12 @@ def test_an_agent_may_evict_only_where_it_was_told_to(helm):
     def resources(*args):
         roles = [o for o in objects(rendered(helm, *args)) if o["kind"] in ("ClusterRole", "Role")]
         return sorted(r for role in roles for rule in role["rules"] for r in rule["resources"])
-    assert resources() == ["events", "nodes"]
+    assert resources() == ["events", "nodes", "nodes/status"]
+    assert resources("--set", "node.condition=false") == ["events", "nodes"]
     assert resources("--set", "migConfig.whenBlocked=evict") == \
-        ["events", "nodes", "pods", "pods/eviction"]
+        ["events", "nodes", "nodes/status", "pods", "pods/eviction"]
+    assert resources("--set", "gpuMemory.enabled=true") == \
+        ["events", "nodes", "nodes/status", "pods"]
 
 
 def test_switches_leave_out_what_they_name(helm):
