@@ -57,9 +57,11 @@ nvmlReturn_t nvmlGpmSampleAlloc(nvmlGpmSample_t *sample)
 
 nvmlReturn_t nvmlGpmSampleFree(nvmlGpmSample_t sample)
 {
+	int there = sample != NULL;
+
+	free(sample); /* plain memory, whatever has become of the driver meanwhile */
 	UNLOCKED(nvmlGpmSampleFree);
-	WANT(sample);
-	free(sample);
+	WANT(there);
 	return NVML_SUCCESS;
 }
 

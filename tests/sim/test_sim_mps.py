@@ -140,6 +140,16 @@ def test_defaults_are_for_the_next_server(mps):
     assert second.until_full() == 1.75
 
 
+def test_a_number_and_a_uuid_are_two_entries_and_the_last_one_set_counts(mps):
+    daemon = mps(H200)
+    server = daemon.start()
+    for name, memory, gib in (("0", "4G", 3.25), (daemon.uuid, "2G", 1.25), ("0", "3G", 2.25)):
+        daemon.do(f"set_device_pinned_mem_limit {server} {name} {memory}")
+        assert daemon.client().until_full() == gib
+    daemon.do(f"set_device_pinned_mem_limit {server} 7 1G")
+    assert daemon.client().until_full() == 2.25, "another device's"
+
+
 # --- who is let in ---
 
 def as_user(uid):
@@ -299,7 +309,31 @@ def test_faults_by_kerf_sim_mps(mps):
     assert waits.error == 0
     daemon.machine.do("mps", "clients", 1)
     assert daemon.client().error == cuda.MAX_CLIENTS
+    daemon.machine.do("process", "load", "--pid", waits.pid, "--sm", 40)
+    shown = daemon.machine.show()["gpus"][0]["processes"]
+    assert [p["sm"] for p in shown if p["pid"] == waits.pid] == [40]
     assert "has no MPS server" in daemon.machine.do("mps", "fault", 1, check=False).stderr
+
+
+def test_a_server_that_hangs_holds_up_command_lines_and_mixes_no_answers(mps):
+    daemon = mps(H200)
+    server = daemon.start()
+    daemon.machine.do("mps", "hang", 0)
+    ask = [daemon.program]
+    lost = subprocess.Popen(ask, env=daemon.env, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    lost.stdin.write(f"get_server_status {server}\n".encode())
+    lost.stdin.close()
+    await_("it waits", lambda: "get_server_status" in daemon.log("control").splitlines()[-1])
+    lost.kill()
+    lost.wait()
+    next_ = subprocess.Popen(ask, env=daemon.env, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    next_.stdin.write(f"get_active_thread_percentage {server}\n".encode())
+    next_.stdin.close()
+    await_("it waits", lambda: "get_active" in daemon.log("control").splitlines()[-1])
+    daemon.machine.do("mps", "hang", 0, "--back")
+    assert next_.stdout.read().strip() == b"100.0"
+    next_.wait()
+    assert daemon.status(server) == "ACTIVE"
 
 
 # --- what NVML says of sharers ---
@@ -311,6 +345,15 @@ def pids(machine, gpu=0):
 def memory(processes):
     """MiB by pid."""
     return {p["pid"]: p["usedGpuMemory"] >> 20 for p in processes}
+
+
+def samples(nvml, gpu):
+    """SM utilisation by pid, as nvmlDeviceGetProcessUtilization has it."""
+    Sample = N.struct("Sample", ("pid", ctypes.c_uint), ("at", ctypes.c_ulonglong),
+                      *N.uints("sm mem enc dec"))
+    found, n = (Sample * 64)(), ctypes.c_uint(64)
+    nvml.call("DeviceGetProcessUtilization", gpu, found, ctypes.byref(n), ctypes.c_ulonglong(0))
+    return {s.pid: s.sm for s in found[:n.value]}
 
 
 def xids(nvml):
@@ -342,6 +385,7 @@ def test_what_nvml_says_of_sharers(mps, driver):
     compute = memory(nvml.processes(gpu))
     assert compute == {server: 66, clients[0].pid: 144, clients[1].pid: 274}
     assert set(memory(nvml.processes(gpu, "MPSCompute"))) == {c.pid for c in clients}
+    assert samples(nvml, gpu) == {server: 100}, "NVML cannot split MPS clients"
     shown = {p["pid"]: p["sm"] for p in machine.show()["gpus"][0]["processes"]}
     assert [shown[c.pid] for c in clients] == [24, 50], "32 and 66 of 132 SMs"
 
