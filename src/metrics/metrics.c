@@ -146,13 +146,18 @@ int kf_metrics_reload(struct kf_metrics *m, struct kf_error *err)
 	return kf_http_reload(m->http, err);
 }
 
+/* So that a look for leaks finds what a thread still uses. */
+static struct kf_metrics *volatile left_behind;
+
 int kf_metrics_stop(struct kf_metrics *m)
 {
 	if (!m)
 		return 0;
 	kf_http_stop(m->http);
-	if (m->sampler && kf_sampler_stop(m->sampler) != 0)
-		return 1; /* it still uses the hub, and the process ends */
+	if (m->sampler && kf_sampler_stop(m->sampler) != 0) {
+		left_behind = m; /* it still uses the hub, and the process ends */
+		return 1;
+	}
 	kf_hub_free(m->hub);
 	free(m);
 	return 0;

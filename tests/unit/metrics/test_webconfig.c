@@ -63,7 +63,7 @@ static void refuses_with_the_line(void **state)
 static void fill(struct kf_web_config *w, const char *password)
 {
 	struct crypt_data data = {0};
-	const char *hash = crypt_r(password, "$2b$04$abcdefghijklmnopqrstuu", &data);
+	const char *hash = crypt_rn(password, "$2b$04$abcdefghijklmnopqrstuu", &data, sizeof(data));
 
 	assert_non_null(hash);
 	*w = (struct kf_web_config){.n_users = 1};
