@@ -3,6 +3,7 @@ import json
 import os
 import pathlib
 import re
+import signal
 import ssl
 import subprocess
 import time
@@ -206,6 +207,18 @@ class Cluster:
         """And waits until they are gone; without names, all."""
         which = list(names) if names else ["--all"]
         self.kubectl("delete", "pod", *which, "--grace-period=1", "--timeout=120s")
+
+    def restart_container(self, name):
+        """Ends its program; the kubelet starts it anew, with the devices that the pod had."""
+        def status():
+            return self.pods()[name]["status"]["containerStatuses"][0]
+        before = status()
+        cid = before["containerID"].rpartition("/")[2]
+        rows = self.sh("ctr", "tasks", "ls").splitlines()
+        os.kill(next(int(r.split()[1]) for r in rows if r.startswith(cid)), signal.SIGKILL)
+        wait_for(lambda: f"{name} runs again: {self.troubles(name)}",
+                 lambda: (s := status())["restartCount"] == before["restartCount"] + 1
+                 and s["ready"], 90)
 
     def log(self, pod):
         return self.ask(f"https://127.0.0.1:6443/api/v1/namespaces/default/pods/{pod}/log")
