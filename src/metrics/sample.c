@@ -392,7 +392,7 @@ static void read_list(struct pass *p, list_call *list, int mps)
 		begin(p);
 		r = ended(p, list(p->device, &n, info));
 	}
-	for (i = 0; r == NVML_SUCCESS && i < n; i++)
+	for (i = 0; info && r == NVML_SUCCESS && i < n; i++)
 		take_process(p, &info[i], mps);
 }
 
