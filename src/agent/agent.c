@@ -23,6 +23,8 @@ static void on_poll(uv_timer_t *timer)
 	struct kf_agent *a = timer->data;
 
 	kf_agent_metrics_poll(a);
+	kf_agent_neighbours_look(a);
+	kf_agent_toolkit_look(a);
 	if (!a->job)
 		kf_agent_read(a);
 }
@@ -63,6 +65,7 @@ static void on_hup(uv_signal_t *handle, int signum)
 	kf_agent_config_reload(a);
 	kf_agent_load_configs(a);
 	kf_agent_metrics_poll(a);
+	kf_agent_toolkit_look(a);
 	kf_agent_forget_ailments(a);
 	memset(a->setback, 0, sizeof(a->setback));
 	kf_agent_read(a);
@@ -147,6 +150,7 @@ static int start(struct kf_agent *a, struct kf_error *err)
 	struct kf_error trouble = {0};
 
 	init_handles(a);
+	kf_agent_neighbours_start(a);
 	if (kf_agent_marks_start(a, err) < 0)
 		return -1;
 	if (open_state(a, err) < 0)
@@ -159,6 +163,8 @@ static int start(struct kf_agent *a, struct kf_error *err)
 	kf_runtime_read(kf_job_root(a->set), &a->runtime);
 	if (start_kubelet(a, err) < 0)
 		return -1;
+	kf_agent_neighbours_look(a);
+	kf_agent_toolkit_look(a);
 	kf_agent_health_start(a);
 	/* Before anything else: the devices of pods that wait to be admitted again. */
 	if (kf_agent_start_job(a, NULL, 0, 0) < 0)
@@ -214,6 +220,7 @@ static void stop(struct kf_agent *a)
 	uv_timer_stop(&a->config_timer);
 	uv_timer_stop(&a->probe);
 	uv_timer_stop(&a->marks.timer);
+	uv_timer_stop(&a->neighbours.timer);
 	kf_agent_kube_stop(a);
 	kf_agent_metrics_stop(a);
 	a->n_closing = 1;

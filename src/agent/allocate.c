@@ -250,6 +250,8 @@ static void on_listening(void *ud, const char *resource, int on)
 		a->n_listening++;
 	else if (a->n_listening)
 		a->n_listening--;
+	if (!on) /* another plugin may have registered the same name */
+		kf_agent_neighbours_look(a);
 	kf_agent_mark(a);
 }
 

@@ -10,6 +10,7 @@
 #include "agent/holdings.h"
 #include "agent/job.h"
 #include "agent/marks.h"
+#include "agent/neighbours.h"
 #include "agent/offers.h"
 #include "agent/sale.h"
 #include "agent/withdraw.h"
@@ -182,6 +183,7 @@ struct kf_agent {
 	struct kf_going going;
 	struct kf_watch *pods_watch; /* while units are sold */
 	struct kf_marks marks;
+	struct kf_neighbours neighbours;
 	int asking_sale;     /* an answer about it is on its way */
 	unsigned sale_asked; /* the listing that it is about */
 	unsigned sale_tries;
@@ -288,6 +290,17 @@ void kf_agent_taint(struct kf_agent *a);	  /* have the Node's taints as they sho
 void kf_agent_tell_condition(struct kf_agent *a); /* if it has changed */
 /* So many units of a resource are on sale; the API server is told at once when they are fewer. */
 void kf_agent_tell_units(struct kf_agent *a, const char *resource, unsigned healthy);
+
+/* neighbours.c */
+void kf_agent_neighbours_start(struct kf_agent *a);
+/* Does another device plugin serve our GPUs?  Then leave off; or begin, once it is gone. */
+void kf_agent_neighbours_look(struct kf_agent *a);
+int kf_agent_is_passive(const struct kf_agent *a);
+void kf_agent_neighbours_take(struct kf_agent *a, const struct kf_kube_node *node);
+void kf_agent_neighbours_read(struct kf_agent *a, const struct kf_job *job); /* a job is over */
+void kf_agent_neighbours_tell(struct kf_agent *a); /* Events, once the Node is known */
+/* Does NVIDIA's toolkit give GPUs to whoever names them?  Told when the answer changes. */
+void kf_agent_toolkit_look(struct kf_agent *a);
 
 /* allocate.c */
 extern const struct kf_kubelet_events kf_agent_kubelet_events;

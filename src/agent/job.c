@@ -294,6 +294,10 @@ static void bring_up_to_date(struct kf_job *job)
 		trouble(job, &err);
 	if (!job->set->cdi_dir[0])
 		return;
+	if (job->leave_cdi) {
+		job->cdi_written = labelled >= 0;
+		return;
+	}
 	answer = kf_spec_write(job->set->cdi_dir, &view, &job->holds, &opt, &err);
 	job->cdi_written = labelled >= 0 && answer >= 0 && answer != KF_SPEC_PARTIAL;
 	if (answer < 0 || answer == KF_SPEC_REPLACED || answer == KF_SPEC_PARTIAL)

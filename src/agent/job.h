@@ -51,7 +51,8 @@ struct kf_job {
 	struct kf_step *steps;
 	struct kf_holds holds;
 	char config[64];
-	int save; /* the node is as configured: remember its geometry */
+	int save;      /* the node is as configured: remember its geometry */
+	int leave_cdi; /* the CDI file is another plugin's at present */
 
 	/* out */
 	enum kf_driver_state driver_state;

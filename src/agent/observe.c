@@ -104,6 +104,7 @@ void kf_agent_take_job(struct kf_agent *a, struct kf_job *job)
 	a->node = kf_take(job->after);
 	a->caps = job->caps;
 	a->cdi_written = job->cdi_written;
+	kf_agent_neighbours_read(a, job);
 	if (job->features.n) {
 		kf_labels_done(&a->features);
 		a->features = job->features;

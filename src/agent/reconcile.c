@@ -234,6 +234,7 @@ int kf_agent_start_job(struct kf_agent *a, const struct kf_step *steps, unsigned
 	job->caps = a->caps; /* stay where they cannot be read anew */
 	job->save = save;
 	job->cdi_written = a->cdi_written;
+	job->leave_cdi = a->neighbours.stance == KF_STANCE_PASSIVE;
 	job->started_s = a->started_s;
 	snprintf(job->config, sizeof(job->config), "%s", a->config);
 	job->done = on_job_done;
@@ -571,6 +572,11 @@ static void pursue(struct kf_agent *a)
 	if (a->driver_state != KF_DRIVER_OK) {
 		let_go(a);
 		kf_agent_say(a, KF_STATE_PENDING, a->driver_err.msg);
+		return;
+	}
+	if (kf_agent_is_passive(a)) {
+		let_go(a);
+		kf_agent_say(a, KF_STATE_PENDING, a->neighbours.why);
 		return;
 	}
 	if (make_target(a, &err) < 0) {

@@ -230,6 +230,8 @@ json_t *kf_status_json(const struct kf_status_view *v)
 	add_text(json, "configTrouble", v->file_trouble);
 	add_notes(json, v->notes);
 	add_text(json, "metrics", v->metrics);
+	add_text(json, "passive", v->passive);
+	add_text(json, "toolkitTrouble", v->toolkit);
 	if (v->node)
 		add_node(json, v);
 	if (v->counts)
@@ -260,6 +262,8 @@ char *kf_agent_status_json(const struct kf_agent *a)
 		.file_trouble = a->config_err.msg,
 		.notes = a->set->notes,
 		.metrics = kf_agent_metrics_address(a),
+		.passive = a->neighbours.why,
+		.toolkit = a->neighbours.toolkit,
 	};
 	json_t *json;
 	char *text;
@@ -383,6 +387,10 @@ static void add_head(struct kf_text *t, json_t *status)
 			     get(status, "reason"));
 	else if (!strcmp(get(status, "source"), "agent"))
 		kf_text_add(t, "no MIG configuration is selected: the slices stay as they are\n");
+	if (get(status, "passive")[0])
+		kf_text_addf(t, "passive: %s\n", get(status, "passive"));
+	if (get(status, "toolkitTrouble")[0])
+		kf_text_addf(t, "toolkit: %s\n", get(status, "toolkitTrouble"));
 	if (get(status, "warning")[0])
 		kf_text_addf(t, "warning: %s\n", get(status, "warning"));
 	if (get(status, "configTrouble")[0])

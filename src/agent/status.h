@@ -30,6 +30,8 @@ struct kf_status_view {
 	const char *file_trouble;	/* why the configuration file is not in force */
 	const char *notes;		/* on what it says, a line each */
 	const char *metrics;		/* the address at which they are served */
+	const char *passive;		/* why nothing is offered: another plugin serves */
+	const char *toolkit;		/* what is wrong with it */
 };
 
 /* NULL: no memory.  The caller's to json_decref. */

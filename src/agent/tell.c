@@ -83,6 +83,10 @@ void kf_agent_publish(struct kf_agent *a)
 
 	if (!a->node || !a->kubelet || a->withheld)
 		return;
+	if (kf_agent_is_passive(a)) {
+		kf_kubelet_step_aside(a->kubelet);
+		return;
+	}
 	kf_agent_watch_pods(a);
 	kf_going_prune(&a->going, &a->holds);
 	kf_agent_offer_rules(a, &rules);
@@ -292,6 +296,7 @@ static void take_node(struct kf_agent *a, const struct kf_kube_node *node)
 		a->rebooted = !strcmp(a->seen_state, kf_state_text(KF_STATE_REBOOTING));
 	a->label_known = 1;
 	uv_timer_stop(&a->patience);
+	kf_agent_neighbours_take(a, node);
 	kf_agent_take_features(a, node);
 	kf_agent_config_label(a, plugin ? plugin : "");
 	kf_agent_config_tell(a);

@@ -29,6 +29,7 @@ enum kf_device_id { KF_ID_UUID, KF_ID_INDEX };
 enum kf_cdi_use { KF_CDI_AUTO, KF_CDI_CDI, KF_CDI_DEVICES };
 enum kf_fallback { KF_FALL_NAMED = 1, KF_FALL_SINGLE = 2, KF_FALL_EMPTY = 4 };
 enum kf_when_blocked { KF_BLOCKED_WAIT, KF_BLOCKED_EVICT };
+enum kf_beside { KF_BESIDE_PASSIVE, KF_BESIDE_TAKE };
 enum kf_label_place { KF_LABELS_NODE, KF_LABELS_FILE, KF_LABELS_OFF };
 
 #define KF_SETTINGS(X)                                                                             \
@@ -135,6 +136,9 @@ enum kf_label_place { KF_LABELS_NODE, KF_LABELS_FILE, KF_LABELS_OFF };
 	  "nvidia.com/gpu=present:NoSchedule on our Node while it has GPUs")                       \
 	X(node_condition, FLAG, "", "", "node-condition", "KERF_NODE_CONDITION", "true",           \
 	  "the Node condition GPUHealthy")                                                         \
+	X(beside, ONE, "passive take", "", "beside", "KERF_BESIDE", "passive",                     \
+	  "while another device plugin serves the node's GPUs: offer nothing, or register all "    \
+	  "the same")                                                                              \
 	X(log_level, ONE, "debug info warn error", "", "log-level", "KERF_LOG_LEVEL", "info",      \
 	  "drop lines below")                                                                      \
 	X(log_format, ONE, "logfmt json", "", "log-format", "KERF_LOG_FORMAT", "logfmt",           \

@@ -103,6 +103,9 @@ enum kf_doctor_socket kf_doctor_try_socket(const char *path, int *errnum);
 void kf_doctor_daemons(struct kf_checkup *c, const char *root);
 /* Sockets of other device plugins for nvidia.com in the kubelet's directory. */
 void kf_doctor_plugins(struct kf_checkup *c, const char *dir);
+/* How many of them somebody serves; their names to `names`, "a.sock, b.sock in DIR", "" for none.
+ */
+unsigned kf_doctor_rivals(const char *dir, char *names, size_t size);
 
 /* --- runtime.c: the container runtime and NVIDIA's toolkit ----------------------------------- */
 
@@ -114,3 +117,9 @@ void kf_doctor_runtime(struct kf_checkup *c, const struct kf_runtime *r, enum kf
  * asked for none (nvidia-stack.md 7, row 19)?
  */
 void kf_doctor_toolkit(struct kf_checkup *c, const char *root);
+#define KF_TOOLKIT_KEY "accept-nvidia-visible-devices-envvar-when-unprivileged"
+/*
+ * The same as a value: 1, it does; 0, it does not; -1, it is not installed.  `file` is the
+ * configuration that says so, or in which it is to be said; "" for -1.
+ */
+int kf_doctor_toolkit_accepts(const char *root, char *file, size_t size);

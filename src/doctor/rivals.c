@@ -158,24 +158,41 @@ static void look_at_socket(const char *dir, const char *name, struct others *o)
 	}
 }
 
-void kf_doctor_plugins(struct kf_checkup *c, const char *dir)
+/* The directory could be read: 0, or -1. */
+static int look_at_sockets(const char *dir, struct others *o)
 {
 	struct dirent **entry = NULL;
-	struct others o = {0};
 	int n = scandir(dir, &entry, NULL, alphasort), i;
 
 	for (i = 0; i < n; i++) {
-		look_at_socket(dir, entry[i]->d_name, &o);
+		look_at_socket(dir, entry[i]->d_name, o);
 		free(entry[i]);
 	}
 	free(entry);
-	if (n < 0)
+	return n < 0 ? -1 : 0;
+}
+
+unsigned kf_doctor_rivals(const char *dir, char *names, size_t size)
+{
+	struct others o = {0};
+
+	look_at_sockets(dir, &o);
+	snprintf(names, size, "%s%s%s", o.served, o.n_served ? " in " : "", o.n_served ? dir : "");
+	return o.n_served;
+}
+
+void kf_doctor_plugins(struct kf_checkup *c, const char *dir)
+{
+	struct others o = {0};
+
+	if (look_at_sockets(dir, &o) < 0)
 		return; /* the check of the kubelet says so */
 	if (o.n_served) {
 		kf_checkup_add(c, KF_VERDICT_PROBLEM, "plugins",
 			       "another device plugin serves %s in %s", o.served, dir);
-		kf_checkup_advise(c, "stop it before the agent starts: the kubelet believes who "
-				     "registered last");
+		kf_checkup_advise(c, "delete its DaemonSet, or on Bottlerocket switch it off: the "
+				     "agent offers nothing until it is gone (--beside=take: the "
+				     "kubelet believes who registered last)");
 	} else if (o.n_left) {
 		kf_checkup_add(c, KF_VERDICT_WARNING, "plugins",
 			       "%s in %s was left by a device plugin that is gone", o.left, dir);

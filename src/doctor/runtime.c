@@ -40,8 +40,6 @@ void kf_doctor_runtime(struct kf_checkup *c, const struct kf_runtime *r, enum kf
 
 /* --- the toolkit ----------------------------------------------------------------------------- */
 
-#define UNPRIVILEGED "accept-nvidia-visible-devices-envvar-when-unprivileged"
-
 enum answer { ABSENT = -1, NO, YES };
 
 /* The key's value at the top level of a TOML file; what stands in a table is another key. */
@@ -51,12 +49,12 @@ static enum answer find_key(char *text)
 	char *line;
 
 	while ((line = strsep(&text, "\n"))) {
-		size_t n = sizeof(UNPRIVILEGED) - 1;
+		size_t n = sizeof(KF_TOOLKIT_KEY) - 1;
 
 		line += strspn(line, " \t\r\"'");
 		if (*line == '[')
 			break;
-		if (strncmp(line, UNPRIVILEGED, n) != 0)
+		if (strncmp(line, KF_TOOLKIT_KEY, n) != 0)
 			continue;
 		line += n + strspn(line + n, " \t\"'");
 		if (*line++ != '=')
@@ -91,43 +89,55 @@ static int is_installed(const char *root)
 	return 0;
 }
 
-void kf_doctor_toolkit(struct kf_checkup *c, const char *root)
+int kf_doctor_toolkit_accepts(const char *root, char *file, size_t size)
 {
 	/* of a package; of the GPU operator's container */
 	static const char *const files[] = {
 		"/etc/nvidia-container-runtime/config.toml",
 		"/usr/local/nvidia/toolkit/.config/nvidia-container-runtime/config.toml",
 	};
-	const char *closed = NULL, *file = NULL;
+	const char *closed = NULL;
 	size_t i;
 
-	for (i = 0; i < sizeof(files) / sizeof(files[0]) && !file; i++) {
+	for (i = 0; i < sizeof(files) / sizeof(files[0]); i++) {
 		kf_auto_mem char *path = kf_under(root, files[i]);
 		kf_auto_mem char *text = path ? kf_read_file(path, 1 << 20, NULL, NULL) : NULL;
 
-		if (text && find_key(text) == NO)
+		if (text && find_key(text) == NO) {
 			closed = files[i];
-		else if (text)
-			file = files[i];
+		} else if (text) {
+			snprintf(file, size, "%s", files[i]);
+			return 1;
+		}
 	}
-	if (!file && !closed && is_installed(root))
-		file = files[0]; /* without the file its default counts, which is to accept */
-	if (file) {
+	/* without a file its default counts, which is to accept */
+	snprintf(file, size, "%s", closed ? closed : is_installed(root) ? files[0] : "");
+	return closed ? 0 : file[0] ? 1 : -1;
+}
+
+void kf_doctor_toolkit(struct kf_checkup *c, const char *root)
+{
+	char file[128];
+
+	switch (kf_doctor_toolkit_accepts(root, file, sizeof(file))) {
+	case 1:
 		kf_checkup_add(c, KF_VERDICT_WARNING, "toolkit",
 			       "a pod that asks for no GPU sees all of them when its image sets "
 			       "NVIDIA_VISIBLE_DEVICES: NVIDIA's toolkit accepts that from "
 			       "unprivileged containers (%s)",
 			       file);
 		kf_checkup_advise(c,
-				  "set " UNPRIVILEGED " = false in %s; kerf's pods get theirs by "
+				  "set " KF_TOOLKIT_KEY " = false in %s; kerf's pods get theirs by "
 				  "CDI or device nodes and do not need it",
 				  file);
-	} else if (closed) {
+		return;
+	case 0:
 		kf_checkup_add(c, KF_VERDICT_OK, "toolkit",
 			       "NVIDIA_VISIBLE_DEVICES of unprivileged containers is not accepted "
 			       "(%s)",
-			       closed);
-	} else {
+			       file);
+		return;
+	default:
 		kf_checkup_add(c, KF_VERDICT_OK, "toolkit",
 			       "NVIDIA's container toolkit is not installed, and not needed");
 	}

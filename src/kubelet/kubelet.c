@@ -178,6 +178,14 @@ int kf_kubelet_publish(struct kf_kubelet *k, const struct kf_offers *offers, str
 	return 0;
 }
 
+void kf_kubelet_step_aside(struct kf_kubelet *k)
+{
+	struct plugin *p;
+
+	for (p = k->plugins; p; p = p->next)
+		plugin_close(p);
+}
+
 void kf_kubelet_resend(struct kf_kubelet *k)
 {
 	struct plugin *p;

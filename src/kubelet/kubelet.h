@@ -83,6 +83,14 @@ int kf_kubelet_start(uv_loop_t *loop, const struct kf_kubelet_options *opt,
  */
 int kf_kubelet_publish(struct kf_kubelet *k, const struct kf_offers *offers, struct kf_error *err);
 
+/*
+ * Offer nothing any more, without a word: servers and streams close as they do when a process ends.
+ * For a node whose devices another plugin is about to offer: an empty list would take devices away
+ * of which an Allocate may be under way, and after it the kubelet may dereference nil (kubernetes.md
+ * 1.6).  The next kf_kubelet_publish begins anew.
+ */
+void kf_kubelet_step_aside(struct kf_kubelet *k);
+
 /* Send every list again unchanged: the kubelet then writes its checkpoint file anew. */
 void kf_kubelet_resend(struct kf_kubelet *k);
 

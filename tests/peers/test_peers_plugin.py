@@ -193,6 +193,34 @@ def test_a_pod_of_the_agent_keeps_its_slice_under_the_plugin(stage, peer):
     assert devices[device] == before[1][device]
 
 
+def test_the_agent_waits_for_the_plugin_and_gives_way_to_it_again(stage, peer):
+    """Both directions with no restart of kerf: it is passive while the plugin serves, and only then."""
+    on, program = stage("p4d.24xlarge", "balanced"), peer("bin/nvidia-device-plugin-0.19.3")
+    on.start_plugin(program, "mixed")
+    on.lists(32)
+    theirs = on.cdi()
+    on.start_agent("mixed")
+    wait_until(lambda: "nvidia-mig-1g.5gb.sock" in on.agent.status().get("passive", ""), on.agent.log)
+    first = on.admit("first", "nvidia.com/mig-2g.10gb")
+    assert on.cdi() == theirs
+    on.end_plugin()
+    on.lists(32)
+    second = on.admit("second", "nvidia.com/mig-2g.10gb")
+    registered = len(on.kubelet.events)
+    on.start_plugin(program, "mixed")
+    wait_until(lambda: on.agent.status().get("passive"), on.agent.log)
+
+    def serves():
+        """The plugin, of all three resources, and the agent of none."""
+        seen = {e["resource"] for e in on.kubelet.events[registered:]
+                if e["event"] == "list" and e["devices"]}
+        return len(seen) == 3
+    wait_until(serves, lambda: on.kubelet.events[registered:])
+    third = on.admit("third", "nvidia.com/mig-2g.10gb")
+    devices = [pod["devices"]["nvidia.com/mig-2g.10gb"][0] for pod in (first, second, third)]
+    assert len(set(devices)) == 3, devices
+
+
 @pytest.mark.parametrize("strategy,flags", [
     ("envvar", []), ("volume-mounts", []), ("cdi-annotations", []), ("envvar", ["--pass-device-specs"])])
 def test_a_container_is_told_the_same(stage, peer, strategy, flags):
