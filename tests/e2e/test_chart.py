@@ -129,6 +129,33 @@ def test_upgrade_rollback_and_removal_leave_pods_and_slices_alone(cluster, relea
     assert given(cluster, "p0").uuids == given(cluster, "p0").named == held["p0"]
 
 
+def conditions(cluster):
+    return {c["type"]: c["status"] for c in cluster.node()["status"]["conditions"]}
+
+
+def taints(cluster):
+    return [t["key"] for t in cluster.node()["spec"].get("taints", [])]
+
+
+@pytest.mark.parametrize("machine", ["g4dn.xlarge"], indirect=True)
+def test_taints_come_and_go_as_the_values_say(cluster, release):
+    """The startup taint of the node group goes once the GPU is allocatable; the other one comes."""
+    first = release.agent()
+    cluster.wait_allocatable({"nvidia.com/gpu": 1})
+    cluster.kubectl("taint", "node", NODE, "kerf.dev/starting:NoSchedule", "example.com/x:NoSchedule")
+    try:
+        release.values["node"] = {"startupTaint": "kerf.dev/starting", "gpuTaint": True}
+        release.upgrade()
+        release.agent(first)
+        wait_for(lambda: f"taints are {taints(cluster)}: {release.log()}",
+                 lambda: taints(cluster) == ["example.com/x", "nvidia.com/gpu"])
+    finally:
+        release.values["node"] = {}
+        release.upgrade()
+        cluster.kubectl("taint", "node", NODE, "example.com/x-", "nvidia.com/gpu-",
+                        "kerf.dev/starting-", check=False)
+
+
 @pytest.mark.parametrize("machine", ["g4dn.xlarge"], indirect=True)
 def test_an_agent_may_change_its_own_node_and_there_only_what_is_ours(cluster, release):
     name, uid = release.agent()
@@ -144,8 +171,20 @@ def test_an_agent_may_change_its_own_node_and_there_only_what_is_ours(cluster, r
         keys = {"nvidia.com/test": value, "kerf.dev/test": value}
         return {"metadata": {"labels": keys, "annotations": keys}}
 
+    def status(change):
+        return agent("patch", "node", NODE, "--subresource=status", "-p",
+                     json.dumps({"status": change}))
+
+    wait_for("the condition", lambda: conditions(cluster).get("GPUHealthy") == "True")
     cluster.create({"apiVersion": "v1", "kind": "Node", "metadata": {"name": "other"}})
     try:
+        status({"conditions": [{"type": "GPUHealthy", "status": "False"}]})
+        status({"allocatable": {"nvidia.com/gpu": "1"}})
+        for change, why in (({"conditions": [{"type": "Ready", "status": "False"}]}, "GPUHealthy"),
+                            ({"allocatable": {"cpu": "1"}}, "allocatable of nvidia.com"),
+                            ({"capacity": {"nvidia.com/gpu": "9"}}, "allocatable of nvidia.com")):
+            with pytest.raises(AssertionError, match=why):
+                status(change)
         for value in ("1", None):
             agent("patch", "node", NODE, "--type=merge", "-p", json.dumps(ours(value)))
         refused(agent, "other", ours("1"), "the Node that it runs on")
