@@ -14,6 +14,7 @@ const struct kf_sim_kind_words kf_sim_kinds[KF_SIM_KINDS] = {
 	[KF_SIM_NODES] = {"nodes", "Node", 0},
 	[KF_SIM_PODS] = {"pods", "Pod", 1},
 	[KF_SIM_EVENTS] = {"events", "Event", 1},
+	[KF_SIM_CONFIGMAPS] = {"configmaps", "ConfigMap", 1},
 };
 
 int kf_sim_store_init(struct kf_sim_store *s, unsigned history, struct kf_error *err)

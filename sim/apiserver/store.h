@@ -8,7 +8,7 @@
 
 struct kf_error;
 
-enum kf_sim_kind { KF_SIM_NODES, KF_SIM_PODS, KF_SIM_EVENTS, KF_SIM_KINDS };
+enum kf_sim_kind { KF_SIM_NODES, KF_SIM_PODS, KF_SIM_EVENTS, KF_SIM_CONFIGMAPS, KF_SIM_KINDS };
 
 /* The names of a kind: "nodes", "Node", whether it lives in a namespace. */
 struct kf_sim_kind_words {

@@ -173,6 +173,10 @@ static int start(struct kf_agent *a, struct kf_error *err)
 	if (kf_agent_kube_start(a, &trouble) < 0)
 		kf_log_fail(KF_ERROR, "kube", &trouble,
 			    "serving the kubelet without the API server");
+	if (kf_agent_configmap_start(a, &trouble) < 0) {
+		a->map_err = trouble;
+		kf_agent_config_reload(a);
+	}
 	if (kf_agent_serve(a, &trouble) < 0)
 		kf_log_fail(KF_WARN, "agent", &trouble, "`kerf status` cannot ask this agent");
 	kf_agent_metrics_start(a);

@@ -80,7 +80,7 @@ static void keep_copy(const struct kf_agent *a, const char *bytes, size_t n)
 /* --- which file ---------------------------------------------------------------------------- */
 
 /* A file of --config-dir, as a ConfigMap has them: none of the kubelet's own `..data`. */
-static int is_name(const char *name)
+int kf_agent_is_config_name(const char *name)
 {
 	return name[0] && strncmp(name, "..", 2) != 0 && strcmp(name, ".") != 0 &&
 	       !strchr(name, '/');
@@ -89,7 +89,8 @@ static int is_name(const char *name)
 /* 1 and the path, or 0: there is no such file. */
 static int find_named(const struct kf_agent *a, const char *name, char *out, size_t size)
 {
-	int n = is_name(name) ? snprintf(out, size, "%s/%s", a->set->config_dir, name) : -1;
+	int n = kf_agent_is_config_name(name) ? snprintf(out, size, "%s/%s", a->config_folder, name)
+					      : -1;
 
 	return n > 0 && (size_t)n < size && access(out, R_OK) == 0;
 }
@@ -97,14 +98,14 @@ static int find_named(const struct kf_agent *a, const char *name, char *out, siz
 /* The names that there are, for a sentence; answers how many. */
 static unsigned list_names(const struct kf_agent *a, char *out, size_t size)
 {
-	DIR *dir = opendir(a->set->config_dir);
+	DIR *dir = opendir(a->config_folder);
 	struct dirent *entry;
 	unsigned n = 0;
 	size_t len = 0;
 
 	out[0] = '\0';
 	while (dir && (entry = readdir(dir)) && len + 1 < size) {
-		if (!is_name(entry->d_name))
+		if (!kf_agent_is_config_name(entry->d_name))
 			continue;
 		snprintf(out + len, size - len, "%s%s", n++ ? ", " : "", entry->d_name);
 		len = strlen(out);
@@ -121,7 +122,8 @@ static int no_such_name(const struct kf_agent *a, const char *by, const char *na
 	unsigned n = list_names(a, names, sizeof(names));
 
 	return kf_fail(err, KF_E_INPUT, 0, "%s: no configuration is called '%.100s' in %s: %s%s",
-		       by, name, a->set->config_dir, n ? "there are " : "there are none", names);
+		       by, name, a->set->config_map[0] ? a->set->config_map : a->config_folder,
+		       n ? "there are " : "there are none", names);
 }
 
 /* Where no name is chosen: NVIDIA's fallbacks, then --config-file. */
@@ -142,7 +144,7 @@ static int fall_back(const struct kf_agent *a, char *out, size_t size)
 /* The path of the file that counts, "" for none; or negative: its name is wrong. */
 static int choose_path(const struct kf_agent *a, char *out, size_t size, struct kf_error *err)
 {
-	if (!a->set->config_dir[0]) {
+	if (!a->config_folder[0]) {
 		snprintf(out, size, "%s", a->set->config_file);
 		return 0;
 	}
@@ -168,15 +170,30 @@ static int take_flags(struct kf_agent *a, struct kf_error *err)
 	return 0;
 }
 
+/* What a file is called in messages: that of a ConfigMap NAMESPACE/NAME/KEY. */
+static void show_path(const struct kf_agent *a, const char *path, char *out, size_t size)
+{
+	const char *slash = strrchr(path, '/');
+
+	if (a->set->config_map[0] && slash)
+		snprintf(out, size, "%s%s", a->set->config_map, slash);
+	else
+		snprintf(out, size, "%s", path);
+}
+
 /* 0: read and in force; 1: as it was; negative: *err. */
 static int read_file(struct kf_agent *a, struct kf_error *err)
 {
 	struct kf_settings *s = NULL;
 	kf_auto_mem char *bytes = NULL;
-	char path[sizeof(a->config_path)];
+	char path[sizeof(a->config_path)], shown[sizeof(a->config_path)];
 	int moved;
 	size_t n;
 
+	if (a->map_err.code) {
+		*err = a->map_err;
+		return -1;
+	}
 	if (choose_path(a, path, sizeof(path), err) < 0)
 		return -1;
 	moved = strcmp(path, a->config_path) != 0;
@@ -193,7 +210,8 @@ static int read_file(struct kf_agent *a, struct kf_error *err)
 	free(a->config_bytes);
 	a->config_bytes = kf_take(bytes);
 	a->n_config = n;
-	if (make(a, a->config_bytes, n, path, &s, err) < 0) {
+	show_path(a, path, shown, sizeof(shown));
+	if (make(a, a->config_bytes, n, shown, &s, err) < 0) {
 		free(kf_take(a->config_bytes)); /* not in force, so it is looked at anew */
 		return -1;
 	}
@@ -284,6 +302,7 @@ static void set_trouble(struct kf_agent *a, const struct kf_error *err)
 static void reload(struct kf_agent *a)
 {
 	struct kf_error err = {0};
+	char shown[sizeof(a->config_path)];
 	int answer;
 
 	if (a->job) {
@@ -291,13 +310,14 @@ static void reload(struct kf_agent *a)
 		return;
 	}
 	answer = read_file(a, &err);
+	show_path(a, a->config_path, shown, sizeof(shown));
 	if (answer < 0 && strcmp(a->config_err.msg, err.msg) != 0)
 		kf_log_fail(KF_ERROR, "config", &err,
 			    a->withheld ? "nothing is offered until it is mended"
 					: "the configuration in force stays");
 	else if (answer == 0)
 		kf_log(KF_INFO, "config", "%s: in force",
-		       a->config_path[0] ? a->config_path : "no configuration file");
+		       a->config_path[0] ? shown : "no configuration file");
 	set_trouble(a, &err);
 	kf_agent_config_tell(a);
 	if (answer == 0) {
@@ -316,7 +336,7 @@ void kf_agent_on_config_timer(uv_timer_t *timer)
 
 static int has_file(const struct kf_agent *a)
 {
-	return a->set->config_file[0] || a->set->config_dir[0];
+	return a->set->config_file[0] || a->config_folder[0];
 }
 
 void kf_agent_config_reload(struct kf_agent *a)
@@ -327,13 +347,14 @@ void kf_agent_config_reload(struct kf_agent *a)
 
 void kf_agent_config_label(struct kf_agent *a, const char *label)
 {
-	if (!a->set->config_dir[0] || (!label && a->kube && !a->withheld))
+	if (!a->config_folder[0] || (!label && a->kube && !a->withheld))
 		return;
 	if (label && a->label_told && !strcmp(label, a->config_label))
 		return;
 	a->label_told = label != NULL;
 	snprintf(a->config_label, sizeof(a->config_label), "%s", label ? label : "");
-	reload(a);
+	if (a->map_known || !a->set->config_map[0])
+		reload(a);
 }
 
 static void on_change(uv_fs_event_t *watch, const char *name, int events, int status)
@@ -350,6 +371,8 @@ static void watch_folder(struct kf_agent *a)
 	char folder[512], *slash = NULL;
 	int r;
 
+	if (a->set->config_map[0])
+		return; /* it says so itself */
 	snprintf(folder, sizeof(folder), "%s/", a->set->config_dir);
 	if (!a->set->config_dir[0])
 		snprintf(folder, sizeof(folder), "%s", a->set->config_file);
@@ -370,12 +393,17 @@ void kf_agent_config_start(struct kf_agent *a)
 	uv_timer_init(&a->loop, &a->config_timer);
 	uv_fs_event_init(&a->loop, &a->config_watch);
 	a->config_timer.data = a->config_watch.data = a;
+	if (a->set->config_map[0])
+		snprintf(a->config_folder, sizeof(a->config_folder), "%s/config-map",
+			 a->set->state_dir);
+	else
+		snprintf(a->config_folder, sizeof(a->config_folder), "%s", a->set->config_dir);
 	if (!has_file(a)) {
 		log_notes(a->set);
 		return;
 	}
 	watch_folder(a);
-	if (a->set->config_dir[0]) { /* the label is awaited, with what was in force before */
+	if (a->config_folder[0]) { /* the label is awaited, with what was in force before */
 		a->withheld = read_copy(a) < 0;
 		snprintf(a->config_path, sizeof(a->config_path), "?");
 		return;

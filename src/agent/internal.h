@@ -110,7 +110,13 @@ struct kf_agent {
 	struct kf_settings *own_set;   /* with what the configuration file says */
 	char *config_bytes;	       /* the file as it was read last */
 	size_t n_config;
-	char config_path[512];	    /* where from; "": no file counts */
+	char config_path[512];	 /* where from; "": no file counts */
+	char config_folder[512]; /* of named ones: --config-dir, or what --config-map is written to
+				  */
+	struct kf_watch *map_watch; /* of --config-map */
+	struct kf_error map_err;    /* why it cannot be had; code 0: it can */
+	int map_there;		    /* the API server has it */
+	int map_known;		    /* and has been asked once */
 	char config_label[256];	    /* nvidia.com/device-plugin.config */
 	struct kf_error config_err; /* why the file is not in force; code 0: it is */
 	int label_told;		    /* config_label is what the Node has */
@@ -275,6 +281,11 @@ void kf_agent_config_label(struct kf_agent *a, const char *label); /* NULL: the 
 void kf_agent_config_tell(struct kf_agent *a); /* Event and annotation, once the Node is known */
 void kf_agent_on_config_timer(uv_timer_t *timer);
 void kf_agent_config_done(struct kf_agent *a);
+
+int kf_agent_is_config_name(const char *name);
+
+/* configmap.c; after kf_agent_kube_start */
+int kf_agent_configmap_start(struct kf_agent *a, struct kf_error *err);
 
 /* sell.c */
 void kf_agent_sell(struct kf_agent *a); /* go on with a change of how devices are sold */

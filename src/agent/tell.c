@@ -356,7 +356,8 @@ void kf_agent_kube_stop(struct kf_agent *a)
 {
 	kf_watch_stop(a->watch);
 	kf_watch_stop(a->pods_watch);
-	a->watch = a->pods_watch = NULL;
+	kf_watch_stop(a->map_watch);
+	a->watch = a->pods_watch = a->map_watch = NULL;
 	kf_going_done(&a->going);
 	if (a->kube)
 		kf_kube_forget(a->kube, a);

@@ -394,6 +394,23 @@ static int follow_socket(struct kf_settings *s, struct kf_error *err)
 			       err);
 }
 
+/* NAMESPACE/NAME, and no other source of named configurations beside it. */
+static int check_config_map(const struct kf_settings *s, struct kf_error *err)
+{
+	const char *map = s->config_map, *slash = strchr(map, '/');
+
+	if (!map[0])
+		return 0;
+	if (!slash || slash == map || !slash[1] || strchr(slash + 1, '/'))
+		return kf_fail(err, KF_E_INPUT, 0,
+			       "--config-map %.200s: NAMESPACE/NAME is expected", map);
+	if (s->config_dir[0])
+		return kf_fail(err, KF_E_INPUT, 0,
+			       "--config-map and --config-dir both say where named configurations "
+			       "are: give one of them");
+	return 0;
+}
+
 int kf_settings_flags(int argc, char **argv, struct kf_settings **ret, struct kf_error *err)
 {
 	kf_auto(kf_settings_freep) struct kf_settings *s = NULL;
@@ -411,7 +428,7 @@ int kf_settings_flags(int argc, char **argv, struct kf_settings **ret, struct kf
 	for (row = 0; row < N_NOT_SERVED; row++)
 		if (read_other_env(s, row, err) < 0)
 			return -1;
-	if (follow_socket(s, err) < 0)
+	if (follow_socket(s, err) < 0 || check_config_map(s, err) < 0)
 		return -1;
 	s->argc = argc;
 	s->argv = argv;

@@ -37,6 +37,8 @@ enum kf_label_place { KF_LABELS_NODE, KF_LABELS_FILE, KF_LABELS_OFF };
 	  "device plugin configuration, NVIDIA's format v1")                                       \
 	X(config_dir, TEXT, "", "", "config-dir", "CONFIG_FILE_SRCDIR", "",                        \
 	  "several of them, by the name that the label nvidia.com/device-plugin.config chooses")   \
+	X(config_map, TEXT, "", "", "config-map", "KERF_CONFIG_MAP", "",                           \
+	  "the same from a ConfigMap through the API server: NAMESPACE/NAME")                      \
 	X(default_config, TEXT, "", "", "default-config", "DEFAULT_CONFIG", "",                    \
 	  "the name where there is no label")                                                      \
 	X(fallback_strategies, SET, "named single empty", "", "fallback-strategies",               \
