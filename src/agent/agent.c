@@ -204,6 +204,7 @@ static void close_handle(uv_handle_t *handle, void *arg)
 /* Kubelet, PodResources and API client are gone: what is left on the loop is ours. */
 static void close_all(struct kf_agent *a)
 {
+	kf_agent_serve_stop(a);
 	uv_walk(&a->loop, close_handle, NULL);
 }
 

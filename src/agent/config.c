@@ -22,6 +22,7 @@
 #include "base/log.h"
 #include "config/plugin.h"
 #include "config/yaml.h"
+#include "labels/file.h"
 
 /* An editor's two writes, or kubelet's renames, are over by then. */
 #define SETTLE_MS 10
@@ -57,8 +58,20 @@ static int make(const struct kf_agent *a, const char *bytes, size_t n, const cha
 	return 0;
 }
 
+/* Where labels go to a file, and now to another one: the old one is ours to remove. */
+static void leave_features_file(const struct kf_agent *a, const struct kf_settings *after)
+{
+	kf_auto_mem char *old = kf_features_path(a->set), *new = kf_features_path(after);
+	struct kf_error err = {0};
+
+	if (a->features.n && a->set->labels == KF_LABELS_FILE && old &&
+	    new &&strcmp(old, new) != 0 && kf_labels_remove(old, &err) < 0)
+		kf_log_fail(KF_WARN, "labels", &err, "its labels stay with Node Feature Discovery");
+}
+
 static void take(struct kf_agent *a, struct kf_settings *s)
 {
+	leave_features_file(a, s);
 	a->set = s;
 	kf_settings_free(a->own_set);
 	a->own_set = s;

@@ -9,9 +9,47 @@
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "base/log.h"
+#include "config/duration.h"
 #include "labels/facts.h"
 #include "labels/file.h"
 #include "labels/labels.h"
+
+char *kf_features_path(const struct kf_settings *set)
+{
+	const char *file = set->gfd_output_file;
+
+	return kf_asprintf("%s%s", strcmp(set->root, "/") ? set->root : "",
+			   file[0] ? file : KF_FEATURES_FILE);
+}
+
+int kf_agent_features_due(const struct kf_agent *a)
+{
+	uint64_t ms;
+
+	return a->set->labels != KF_LABELS_OFF &&
+	       kf_duration_parse(a->set->gfd_sleep_interval, &ms) == 0 && ms != UINT64_MAX &&
+	       kf_now_ms() - a->features_made_ms >= ms;
+}
+
+/* The same labels made again are no news: a quarrel over them goes on as it was. */
+static int are_same(const struct kf_labels *a, const struct kf_labels *b)
+{
+	return a->n == b->n && !memcmp(a->label, b->label, a->n * sizeof(*a->label));
+}
+
+void kf_agent_take_made(struct kf_agent *a, struct kf_labels *made)
+{
+	if (made->n == 0)
+		return;
+	a->features_made_ms = kf_now_ms();
+	if (are_same(made, &a->features))
+		return;
+	kf_labels_done(&a->features);
+	a->features = *made;
+	*made = (struct kf_labels){0};
+	a->features_after_ms = 0;
+	a->features_told = 0;
+}
 
 /* In the worker: the labels of what the job has read, and the file of them where that is wanted. */
 int kf_features_make(const struct kf_settings *set, const struct kf_node *node, int64_t started_s,
@@ -21,18 +59,18 @@ int kf_features_make(const struct kf_settings *set, const struct kf_node *node, 
 		.strategy = (enum kf_mig_strategy)set->mig_strategy,
 		.sharing = set->sharing ? KF_SHARING_TIME_SLICING : KF_SHARING_NONE,
 		.rules = set->sharing,
-		.timestamp = started_s,
+		.timestamp = set->gfd_no_timestamp ? 0 : started_s,
 	};
 	struct kf_label_facts facts = {0};
 	const char *root = strcmp(set->root, "/") ? set->root : "";
 	kf_auto_mem char *path = NULL;
 
-	kf_label_facts_read(root, NULL, node, &facts);
+	kf_label_facts_read(root, set->gfd_machine_type_file, node, &facts);
 	if (kf_labels_make(node, &facts, &choices, ret, err) < 0)
 		return -1;
 	if (set->labels != KF_LABELS_FILE)
 		return 0;
-	path = kf_asprintf("%s%s", root, KF_FEATURES_FILE);
+	path = kf_features_path(set);
 	if (!path)
 		return kf_fail(err, KF_E_NOMEM, 0, "no memory for the path of the features file");
 	return kf_labels_write(ret, path, err) < 0 ? -1 : 0;

@@ -175,7 +175,7 @@ struct kf_agent {
 	unsigned job_waits; /* KF_WAITS_*: for those who must let go of the driver first */
 	uint64_t job_began_ms;
 	int dirty;
-	int job_wanted; /* read the driver again when the present job is over */
+	int job_wanted; /* read the driver again when what was read last has been decided on */
 	struct kf_setback setback[KF_MAX_GPUS]; /* by the GPU's place in the node */
 
 	/* told */
@@ -203,7 +203,7 @@ struct kf_agent {
 	int patch_has_features;	 /* the one on its way, or the last one */
 	unsigned patch_failures; /* in a row */
 	unsigned patch_said;	 /* `said`, as it was then */
-	uint64_t features_after_ms;
+	uint64_t features_after_ms, features_made_ms;
 	unsigned features_refused; /* in a row */
 	unsigned features_told;	   /* the same ones, so often */
 	int rebooted;		   /* the Node said `rebooting` when we came up: it was tried */
@@ -216,6 +216,7 @@ struct kf_agent {
 	int evicting;
 
 	uv_pipe_t status; /* serve.c */
+	struct kf_status_client *status_clients;
 	unsigned n_status_clients;
 
 	uv_timer_t soon, poll, wait, clear, stale_timer, patience, patch_timer, names, sale_timer,
@@ -246,6 +247,11 @@ void kf_agent_evict(struct kf_agent *a); /* evict.c: ask for the pods in the way
 /* features.c */
 int kf_features_make(const struct kf_settings *set, const struct kf_node *node, int64_t started_s,
 		     struct kf_labels *ret, struct kf_error *err);
+/* The path of the features file, under --root; the caller's to free, NULL: no memory. */
+char *kf_features_path(const struct kf_settings *set);
+/* Are labels to be made anew though nothing has changed (flags.gfd.sleepInterval)?  1 or 0. */
+int kf_agent_features_due(const struct kf_agent *a);
+void kf_agent_take_made(struct kf_agent *a, struct kf_labels *made); /* a job's, taken; or none */
 void kf_agent_take_features(struct kf_agent *a, const struct kf_kube_node *node);
 unsigned kf_agent_feature_edits(struct kf_agent *a, struct kf_labels *set, struct kf_labels *drop,
 				struct kf_kube_edit **ret);
@@ -342,4 +348,5 @@ void kf_agent_count_job(struct kf_agent *a, const struct kf_job *job);
 
 /* serve.c */
 int kf_agent_serve(struct kf_agent *a, struct kf_error *err);
+void kf_agent_serve_stop(struct kf_agent *a);	      /* whoever is connected is cut off */
 char *kf_agent_status_json(const struct kf_agent *a); /* the caller's to free; NULL: no memory */

@@ -20,11 +20,12 @@
 
 void kf_agent_read(struct kf_agent *a)
 {
-	if (a->job) {
+	/* What the last job has read is decided on first, or events in a row would put that off for
+	 * ever. */
+	if (a->job || a->gathering || uv_is_active((uv_handle_t *)&a->soon))
 		a->job_wanted = 1;
-		return;
-	}
-	kf_agent_start_job(a, NULL, 0, 0);
+	else
+		kf_agent_start_job(a, NULL, 0, 0);
 }
 
 static void log_driver(const struct kf_agent *a, const struct kf_job *job)
@@ -105,13 +106,7 @@ void kf_agent_take_job(struct kf_agent *a, struct kf_job *job)
 	a->caps = job->caps;
 	a->cdi_written = job->cdi_written;
 	kf_agent_neighbours_read(a, job);
-	if (job->features.n) {
-		kf_labels_done(&a->features);
-		a->features = job->features;
-		job->features = (struct kf_labels){0};
-		a->features_after_ms = 0;
-		a->features_told = 0;
-	}
+	kf_agent_take_made(a, &job->features);
 	kf_agent_probe(a);
 	if (!changed)
 		return;
@@ -193,8 +188,12 @@ static void finish(struct kf_agent *a, int answer)
 	a->gathering = 0;
 	a->stale_tries = 0;
 	a->stale = 0;
-	if (!a->stopping && answer >= 0)
+	if (a->stopping)
+		return;
+	if (answer >= 0)
 		kf_agent_reconcile(a);
+	if (a->job_wanted && !a->job)
+		kf_agent_start_job(a, NULL, 0, 0);
 }
 
 /* Wait for the checkpoint that we asked for; without it the old one counts. */

@@ -190,11 +190,7 @@ static void on_job_done(struct kf_job *job)
 	kf_agent_publish(a);
 	kf_agent_patch(a);
 	kf_agent_listen(a);
-	if (a->job_wanted) {
-		a->job_wanted = 0;
-		kf_agent_read(a);
-	}
-	kf_agent_mark(a);
+	kf_agent_mark(a); /* after which what is wanted is read */
 }
 
 int kf_agent_launch(struct kf_agent *a)
@@ -205,6 +201,8 @@ int kf_agent_launch(struct kf_agent *a)
 	if (kf_job_start(&a->loop, a->job, &err) == 0)
 		return 0;
 	kf_log_fail(KF_ERROR, "agent", &err, "trying again in 10 s");
+	if (a->job->n_steps) /* none of them is taken */
+		kf_withdraw_set(&a->withdrawals, KF_WITHDRAW_ASKED);
 	a->job = kf_job_free(a->job);
 	kf_agent_metrics_go_on(a);
 	return -1;
@@ -233,13 +231,14 @@ int kf_agent_start_job(struct kf_agent *a, const struct kf_step *steps, unsigned
 	job->files = a->files;
 	job->caps = a->caps; /* stay where they cannot be read anew */
 	job->save = save;
-	job->cdi_written = a->cdi_written;
+	job->cdi_written = a->cdi_written && !kf_agent_features_due(a);
 	job->leave_cdi = a->neighbours.stance == KF_STANCE_PASSIVE;
 	job->started_s = a->started_s;
 	snprintf(job->config, sizeof(job->config), "%s", a->config);
 	job->done = on_job_done;
 	job->userdata = a;
 	a->job = job;
+	a->job_wanted = 0; /* this one reads the GPUs as well */
 	a->job_waits = kf_agent_hush(a, steps, n) ? KF_WAITS_LISTENER : 0;
 	if (kf_agent_metrics_hush(a, steps, n))
 		a->job_waits |= KF_WAITS_SAMPLER;

@@ -38,6 +38,22 @@ static void on_handed_out(void *ud, const struct kf_podresources_row *row, unsig
 			       0);
 }
 
+/* --pod-resources none, and a kubelet all the same: said once for each change. */
+static void tell_stuck(struct kf_agent *a)
+{
+	static const char note[] =
+		"devices stay as they are sold: with --pod-resources none the kubelet cannot be "
+		"asked whether it still hands them out";
+	struct kf_error err = {0};
+
+	if (a->sale_tries++)
+		return;
+	kf_log(KF_WARN, "kubelet", "%s", note);
+	if (a->events && kf_events_tell(a->events, KF_EVENT_WARNING, "SharingPending", "Configure",
+					note, &err) < 0)
+		kf_log_fail(KF_WARN, "kube", &err, "the Event is dropped");
+}
+
 /* Ids on their way out: ask the kubelet whether it has let go of them. */
 static void ask(struct kf_agent *a)
 {
@@ -46,6 +62,8 @@ static void ask(struct kf_agent *a)
 	if (a->asking_sale)
 		return;
 	a->sale_asked = a->sale.listing;
+	if (!a->podresources)
+		tell_stuck(a);
 	if (!a->podresources ||
 	    kf_podresources_allocatable(a->podresources, on_handed_out, a, &err) < 0)
 		uv_timer_start(&a->sale_timer, on_timer, TROUBLE_MS, 0);

@@ -14,7 +14,8 @@
 
 #define CLIENTS 8 /* at once; a status is over in a millisecond */
 
-struct client {
+struct kf_status_client {
+	struct kf_status_client *next, **at; /* of the agent's */
 	uv_pipe_t pipe;
 	uv_write_t write;
 	char *text;
@@ -23,23 +24,26 @@ struct client {
 
 static void on_closed(uv_handle_t *handle)
 {
-	struct client *c = handle->data;
+	struct kf_status_client *c = handle->data;
 
 	c->agent->n_status_clients--;
+	*c->at = c->next;
+	if (c->next)
+		c->next->at = c->at;
 	free(c->text);
 	free(c);
 }
 
 static void on_written(uv_write_t *write, int status)
 {
-	struct client *c = write->data;
+	struct kf_status_client *c = write->data;
 
 	(void)status;
 	if (!uv_is_closing((uv_handle_t *)&c->pipe))
 		uv_close((uv_handle_t *)&c->pipe, on_closed);
 }
 
-static void answer(struct client *c)
+static void answer(struct kf_status_client *c)
 {
 	uv_buf_t buf;
 
@@ -53,7 +57,7 @@ static void answer(struct client *c)
 static void on_connection(uv_stream_t *server, int status)
 {
 	struct kf_agent *a = server->data;
-	struct client *c;
+	struct kf_status_client *c;
 
 	if (status < 0)
 		return;
@@ -63,12 +67,26 @@ static void on_connection(uv_stream_t *server, int status)
 	c->agent = a;
 	c->pipe.data = c;
 	uv_pipe_init(&a->loop, &c->pipe, 0);
+	c->next = a->status_clients;
+	c->at = &a->status_clients;
+	if (c->next)
+		c->next->at = &c->next;
+	a->status_clients = c;
 	a->n_status_clients++;
 	if (uv_accept(server, (uv_stream_t *)&c->pipe) < 0 || a->n_status_clients > CLIENTS ||
 	    a->stopping)
 		uv_close((uv_handle_t *)&c->pipe, on_closed);
 	else
 		answer(c);
+}
+
+void kf_agent_serve_stop(struct kf_agent *a)
+{
+	struct kf_status_client *c;
+
+	for (c = a->status_clients; c; c = c->next)
+		if (!uv_is_closing((uv_handle_t *)&c->pipe))
+			uv_close((uv_handle_t *)&c->pipe, on_closed);
 }
 
 int kf_agent_serve(struct kf_agent *a, struct kf_error *err)

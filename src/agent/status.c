@@ -232,6 +232,10 @@ json_t *kf_status_json(const struct kf_status_view *v)
 	add_text(json, "metrics", v->metrics);
 	add_text(json, "passive", v->passive);
 	add_text(json, "toolkitTrouble", v->toolkit);
+	if (v->sale_held + v->sale_waiting)
+		json_object_set_new(json, "soldAnew",
+				    json_pack("{s:i,s:i}", "held", (int)v->sale_held, "kubelet",
+					      (int)v->sale_waiting));
 	if (v->node)
 		add_node(json, v);
 	if (v->counts)
@@ -259,6 +263,8 @@ char *kf_agent_status_json(const struct kf_agent *a)
 		.cdi = cdi,
 		.counts = &a->counts,
 		.listed = &a->sale.listed,
+		.sale_held = kf_sale_held(&a->sale),
+		.sale_waiting = kf_sale_waiting(&a->sale),
 		.file_trouble = a->config_err.msg,
 		.notes = a->set->notes,
 		.metrics = kf_agent_metrics_address(a),
@@ -292,6 +298,24 @@ static int get_int(json_t *json, const char *key)
 	return (int)json_integer_value(json_object_get(json, key));
 }
 
+/* A state in its colour, in at least `width` columns. */
+static void add_state(struct kf_text *t, const char *state, int width, unsigned flags)
+{
+	static const struct {
+		const char *state, *colour;
+	} colours[] = {{"unhealthy", "31"}, {"failed", "31"},	 {"withdrawn", "33"},
+		       {"pending", "33"},   {"rebooting", "33"}, {"held", "36"},
+		       {"free", "32"},	    {"success", "32"}};
+	size_t i;
+
+	for (i = 0; flags & KF_STATUS_COLOUR && i < sizeof(colours) / sizeof(colours[0]); i++)
+		if (!strcmp(state, colours[i].state)) {
+			kf_text_addf(t, "\033[%sm%-*s\033[0m", colours[i].colour, width, state);
+			return;
+		}
+	kf_text_addf(t, "%-*s", width, state);
+}
+
 static void add_holders(struct kf_text *t, json_t *holders)
 {
 	json_t *h;
@@ -321,15 +345,16 @@ static void add_replicas(struct kf_text *t, json_t *device)
 		kf_text_addf(t, "  %d of %d replicas held", held, n);
 }
 
-static void add_slice(struct kf_text *t, json_t *s, int wide, const char *gpu_trouble)
+static void add_slice(struct kf_text *t, json_t *s, unsigned flags, const char *gpu_trouble)
 {
 	int start = get_int(s, "start"), size = get_int(s, "size");
 	char place[16];
 
 	snprintf(place, sizeof(place), "%d-%d", start % 100, (start + size - 1) % 100);
-	kf_text_addf(t, "    %-14s %-6s %6.1f GiB %4d SM  %-9s", get(s, "profile"), place,
-		     get_int(s, "memoryMiB") / 1024.0, get_int(s, "sm"), get(s, "state"));
-	if (wide)
+	kf_text_addf(t, "    %-14s %-6s %6.1f GiB %4d SM  ", get(s, "profile"), place,
+		     get_int(s, "memoryMiB") / 1024.0, get_int(s, "sm"));
+	add_state(t, get(s, "state"), 9, flags);
+	if (flags & KF_STATUS_WIDE)
 		kf_text_addf(t, "  %s", get(s, "uuid"));
 	add_replicas(t, s);
 	add_holders(t, json_object_get(s, "holders"));
@@ -351,7 +376,7 @@ static const char *mig_word(json_t *gpu)
 	return current ? "MIG" : "MIG off";
 }
 
-static void add_gpu(struct kf_text *t, json_t *gpu, int wide)
+static void add_gpu(struct kf_text *t, json_t *gpu, unsigned flags)
 {
 	json_t *slices = json_object_get(gpu, "slices"), *s;
 	size_t i, held = 0;
@@ -361,19 +386,46 @@ static void add_gpu(struct kf_text *t, json_t *gpu, int wide)
 	if (json_array_size(slices))
 		kf_text_addf(t, "  %zu slices, %zu held", json_array_size(slices), held);
 	else
-		kf_text_addf(t, "  %.1f GiB  %s", get_int(gpu, "memoryMiB") / 1024.0,
-			     get(gpu, "state"));
-	if (wide)
+		kf_text_addf(t, "  %.1f GiB  ", get_int(gpu, "memoryMiB") / 1024.0);
+	if (!json_array_size(slices))
+		add_state(t, get(gpu, "state"), 0, flags);
+	if (flags & KF_STATUS_WIDE)
 		kf_text_addf(t, "  %s  %s", get(gpu, "uuid"), get(gpu, "busId"));
 	add_replicas(t, gpu);
 	add_holders(t, json_object_get(gpu, "holders"));
 	if (get(gpu, "trouble")[0])
 		kf_text_addf(t, "\n    %s", get(gpu, "trouble"));
 	kf_text_add(t, "\n");
-	json_array_foreach(slices, i, s) add_slice(t, s, wide, get(gpu, "trouble"));
+	json_array_foreach(slices, i, s) add_slice(t, s, flags, get(gpu, "trouble"));
 }
 
-static void add_head(struct kf_text *t, json_t *status)
+/* Devices that are to be sold in another way, and are not yet. */
+static void add_sold_anew(struct kf_text *t, json_t *status)
+{
+	json_t *anew = json_object_get(status, "soldAnew");
+	int held = get_int(anew, "held"), kubelet = get_int(anew, "kubelet");
+
+	if (held)
+		kf_text_addf(t, "sharing: a new way to sell waits for the pods on %d devices\n",
+			     held);
+	if (kubelet)
+		kf_text_addf(t,
+			     "sharing: a new way to sell waits for the kubelet to let go of %d "
+			     "devices\n",
+			     kubelet);
+}
+
+static void add_wide_head(struct kf_text *t, json_t *status)
+{
+	if (get(status, "node")[0])
+		kf_text_addf(t, "node %s\n", get(status, "node"));
+	if (get(status, "containers")[0])
+		kf_text_addf(t, "containers: %s\n", get(status, "containers"));
+	if (get(status, "metrics")[0])
+		kf_text_addf(t, "metrics: %s\n", get(status, "metrics"));
+}
+
+static void add_head(struct kf_text *t, json_t *status, unsigned flags)
 {
 	json_t *driver = json_object_get(status, "driver"), *note;
 	size_t i;
@@ -381,16 +433,20 @@ static void add_head(struct kf_text *t, json_t *status)
 	if (driver)
 		kf_text_addf(t, "driver %s, CUDA %s, migStrategy %s\n", get(driver, "version"),
 			     get(driver, "cuda"), get(status, "migStrategy"));
-	if (get(status, "config")[0])
-		kf_text_addf(t, "MIG configuration %s: %s%s%s\n", get(status, "config"),
-			     get(status, "state"), get(status, "reason")[0] ? ", " : "",
+	if (flags & KF_STATUS_WIDE)
+		add_wide_head(t, status);
+	if (get(status, "config")[0]) {
+		kf_text_addf(t, "MIG configuration %s: ", get(status, "config"));
+		add_state(t, get(status, "state"), 0, flags);
+		kf_text_addf(t, "%s%s\n", get(status, "reason")[0] ? ", " : "",
 			     get(status, "reason"));
-	else if (!strcmp(get(status, "source"), "agent"))
+	} else if (!strcmp(get(status, "source"), "agent"))
 		kf_text_add(t, "no MIG configuration is selected: the slices stay as they are\n");
 	if (get(status, "passive")[0])
 		kf_text_addf(t, "passive: %s\n", get(status, "passive"));
 	if (get(status, "toolkitTrouble")[0])
 		kf_text_addf(t, "toolkit: %s\n", get(status, "toolkitTrouble"));
+	add_sold_anew(t, status);
 	if (get(status, "warning")[0])
 		kf_text_addf(t, "warning: %s\n", get(status, "warning"));
 	if (get(status, "configTrouble")[0])
@@ -401,13 +457,13 @@ static void add_head(struct kf_text *t, json_t *status)
 		kf_text_addf(t, "driver: %s\n", get(status, "driverTrouble"));
 }
 
-char *kf_status_text(json_t *status, int wide)
+char *kf_status_text(json_t *status, unsigned flags)
 {
 	struct kf_text t = {0};
 	json_t *gpu;
 	size_t i;
 
-	add_head(&t, status);
-	json_array_foreach(json_object_get(status, "gpus"), i, gpu) add_gpu(&t, gpu, wide);
+	add_head(&t, status, flags);
+	json_array_foreach(json_object_get(status, "gpus"), i, gpu) add_gpu(&t, gpu, flags);
 	return kf_text_take(&t);
 }

@@ -26,17 +26,21 @@ struct kf_status_view {
 	const char *cdi;     /* how containers get their devices, and why so */
 	const char *warning; /* of the strategy: slices held back */
 	const struct kf_agent_counts *counts;
-	const struct kf_offers *listed; /* what the kubelet is offered */
-	const char *file_trouble;	/* why the configuration file is not in force */
-	const char *notes;		/* on what it says, a line each */
-	const char *metrics;		/* the address at which they are served */
-	const char *passive;		/* why nothing is offered: another plugin serves */
-	const char *toolkit;		/* what is wrong with it */
+	const struct kf_offers *listed;	  /* what the kubelet is offered */
+	unsigned sale_held, sale_waiting; /* ids of the old way of selling that are listed still:
+					     held by pods; the kubelet is to let go of them */
+	const char *file_trouble;	  /* why the configuration file is not in force */
+	const char *notes;		  /* on what it says, a line each */
+	const char *metrics;		  /* the address at which they are served */
+	const char *passive;		  /* why nothing is offered: another plugin serves */
+	const char *toolkit;		  /* what is wrong with it */
 };
 
 /* NULL: no memory.  The caller's to json_decref. */
 json_t *kf_status_json(const struct kf_status_view *view);
 
-/* The table for people, from that JSON; `wide` adds UUIDs.  The caller's to free; NULL: no memory.
- */
-char *kf_status_text(json_t *status, int wide);
+#define KF_STATUS_WIDE	 1 /* UUIDs, bus addresses, how containers get their devices, metrics */
+#define KF_STATUS_COLOUR 2 /* states in colours, for a terminal */
+
+/* The table for people, from that JSON.  The caller's to free; NULL: no memory. */
+char *kf_status_text(json_t *status, unsigned flags);

@@ -435,17 +435,3 @@ int kf_files_read(const char *root, const char *version, struct kf_files **ret,
 	*ret = kf_take(files);
 	return 0;
 }
-
-int kf_files_refresh(const char *root, const char *version, struct kf_files **files,
-		     struct kf_error *err)
-{
-	struct kf_files *new;
-
-	if (*files && (*files)->n && !strcmp((*files)->version, version))
-		return KF_FILES_SAME;
-	if (kf_files_read(root, version, &new, err) < 0)
-		return -1;
-	kf_files_free(*files);
-	*files = new;
-	return 0;
-}

@@ -42,12 +42,3 @@ KF_DEFINE_AUTO(struct kf_files, kf_files_free)
  */
 int kf_files_read(const char *root, const char *version, struct kf_files **ret,
 		  struct kf_error *err);
-
-#define KF_FILES_SAME 1
-
-/*
- * Read again when *files is NULL, empty, or of another driver version, and replace it then.
- * 0: *files is new.  KF_FILES_SAME: nothing was read.  Negative: *files is as it was.
- */
-int kf_files_refresh(const char *root, const char *version, struct kf_files **files,
-		     struct kf_error *err);

@@ -48,6 +48,11 @@ int kf_cli_no_command(const char *name);
 int kf_cli_is_help(const char *argument);
 /* May `out` be written in colour?  A terminal, and neither NO_COLOR nor TERM=dumb: 1, else 0. */
 int kf_cli_colours(FILE *out);
+/*
+ * What begins now and may take its time: said on standard error, if that is a terminal, when it has
+ * taken a second.  NULL: it is over.  One at a time.
+ */
+void kf_cli_progress(const char *what);
 /* Take -o FORMAT out of the arguments; what is left is another's.  NULL if there is none. */
 const char *kf_cli_take_output(int *argc, char **argv);
 

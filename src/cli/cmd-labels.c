@@ -188,16 +188,18 @@ static int show(struct options *o)
 		.sharing = o->sharing,
 		.rules = o->rules ? o->rules : o->local.set->sharing,
 	};
+	const char *machine = getenv("GFD_MACHINE_TYPE_FILE");
 	struct kf_label_facts facts;
 	struct kf_labels labels = {0};
 	struct kf_error err = {0};
 	int32_t us;
 	int status;
 
-	if (!o->no_timestamp)
+	if (!o->no_timestamp && !o->local.set->gfd_no_timestamp)
 		kf_wall(&choices.timestamp, &us);
-	kf_label_facts_read(kf_job_root(o->local.set), getenv("GFD_MACHINE_TYPE_FILE"),
-			    o->local.node, &facts);
+	kf_label_facts_read(kf_job_root(o->local.set),
+			    machine ? machine : o->local.set->gfd_machine_type_file, o->local.node,
+			    &facts);
 	if (kf_labels_make(o->local.node, &facts, &choices, &labels, &err) < 0)
 		return kf_cli_fail(&err, KF_EXIT_FAILED);
 	status = print(&labels, o->json);

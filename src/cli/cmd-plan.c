@@ -132,7 +132,9 @@ static int carry_out(struct kf_local *l, const struct kf_step *steps, unsigned n
 	job->files = l->files;
 	job->save = save;
 	snprintf(job->config, sizeof(job->config), "%s", l->target->name);
+	kf_cli_progress(n ? "changing the GPUs" : "reading the GPUs");
 	kf_job_run(job);
+	kf_cli_progress(NULL);
 	for (i = 0; i < job->n_troubles; i++)
 		fprintf(stderr, "kerf: %s; going on without\n", job->trouble[i].msg);
 	return report(job);

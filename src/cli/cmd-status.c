@@ -49,9 +49,12 @@ static json_t *look(struct kf_local *l, int *status)
 static int show(struct kf_local *l, json_t *json)
 {
 	kf_auto_mem char *text = NULL;
+	unsigned flags = kf_cli_colours(stdout) ? KF_STATUS_COLOUR : 0;
 
+	if (l->output && !strcmp(l->output, "wide"))
+		flags |= KF_STATUS_WIDE;
 	if (!l->output || !strcmp(l->output, "wide") || !strcmp(l->output, "text")) {
-		text = kf_status_text(json, l->output && !strcmp(l->output, "wide"));
+		text = kf_status_text(json, flags);
 		if (text)
 			fputs(text, stdout);
 		return text ? KF_EXIT_OK : KF_EXIT_FAILED;

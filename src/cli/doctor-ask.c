@@ -11,6 +11,7 @@
 
 #include "agent/job.h"
 #include "base/error.h"
+#include "cli/cli.h"
 #include "config/findings.h"
 #include "config/mig.h"
 #include "config/plugin.h"
@@ -44,6 +45,7 @@ void kf_doctor_ask_driver(struct kf_checkup *c, const struct kf_settings *set, s
 	struct kf_doctor_driver_view view = {.root = root, .library = ""};
 	struct kf_error err = {0};
 
+	kf_cli_progress("reading the GPUs");
 	view.err = &err;
 	view.state = state_of(kf_nvml_open(root[0] ? root : NULL, &nv, &err));
 	if (view.state == KF_DOCTOR_DRIVER_OPEN) {
@@ -51,6 +53,7 @@ void kf_doctor_ask_driver(struct kf_checkup *c, const struct kf_settings *set, s
 		if (kf_nvml_read(nv, root, NULL, ret, &err) < 0)
 			*ret = NULL;
 	}
+	kf_cli_progress(NULL);
 	view.node = *ret;
 	kf_doctor_module(c, &view);
 	kf_doctor_library(c, &view);

@@ -121,10 +121,12 @@ int kf_local_read(struct kf_local *l)
 	int answer = 0;
 
 	l->node = kf_node_free(l->node);
+	kf_cli_progress("reading the GPUs");
 	if (!l->driver)
 		answer = kf_nvml_open(root[0] ? root : NULL, &l->driver, &err);
 	if (answer == 0)
 		answer = kf_nvml_read(l->driver, root, NULL, &l->node, &err);
+	kf_cli_progress(NULL);
 	return answer == 0 ? KF_EXIT_OK : kf_cli_fail(&err, KF_EXIT_FAILED);
 }
 

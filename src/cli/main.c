@@ -1,4 +1,5 @@
 /* kerf: the table of commands. */
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -83,6 +84,28 @@ int kf_cli_colours(FILE *out)
 	const char *no = getenv("NO_COLOR"), *terminal = getenv("TERM");
 
 	return !(no && no[0]) && terminal && strcmp(terminal, "dumb") != 0 && isatty(fileno(out));
+}
+
+static char progress[160];
+static volatile sig_atomic_t n_progress; /* its bytes */
+
+static void on_alarm(int signum)
+{
+	(void)signum;
+	if (write(STDERR_FILENO, progress, (size_t)n_progress) < 0)
+		return; /* nobody reads it then */
+}
+
+void kf_cli_progress(const char *what)
+{
+	struct sigaction act = {.sa_handler = on_alarm, .sa_flags = SA_RESTART};
+
+	alarm(0);
+	if (!what || !isatty(STDERR_FILENO))
+		return;
+	n_progress = snprintf(progress, sizeof(progress), "kerf: %.120s...\n", what);
+	sigaction(SIGALRM, &act, NULL);
+	alarm(1);
 }
 
 const char *kf_cli_take_output(int *argc, char **argv)

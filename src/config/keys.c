@@ -39,6 +39,8 @@ static enum kf_key_kind kind_of_setting(enum kf_setting_index i)
 		return KF_KEY_FLAG;
 	if (kf_setting_is_set(i))
 		return KF_KEY_WORDS;
+	if (kf_setting_is_duration(i))
+		return KF_KEY_DURATION;
 	return kf_setting_at(i)->choices[0] ? KF_KEY_WORD : KF_KEY_TEXT;
 }
 

@@ -61,10 +61,6 @@ enum kf_key_trait {
 	X("imex.channelIDs", CHANNELS, "", KF_KEY_NOTED, "IMEX channels given to each container")  \
 	X("imex.required", FLAG, "", KF_KEY_NOTED, "end when a channel is missing")                \
 	X("flags.gfd.oneshot", FLAG, "", KF_KEY_NOTED, "label once and end")                       \
-	X("flags.gfd.noTimestamp", FLAG, "", KF_KEY_NOTED, "without the timestamp label")          \
-	X("flags.gfd.sleepInterval", DURATION, "", KF_KEY_NOTED, "between two labellings")         \
-	X("flags.gfd.outputFile", TEXT, "", KF_KEY_NOTED, "NFD's file for the labels")             \
-	X("flags.gfd.machineTypeFile", TEXT, "", KF_KEY_NOTED, "where the machine's type stands")  \
 	X("kerf.honour", WORDS, "rename devices resources", KF_KEY_OURS,                           \
 	  "keys that NVIDIA's plugin reads and drops, and kerf is to obey")                        \
 	X("kerf.gpuMemory.unit", TEXT, "", KF_KEY_OURS,                                            \

@@ -13,6 +13,7 @@
 #include "base/alloc.h"
 #include "base/error.h"
 #include "base/own.h"
+#include "config/duration.h"
 #include "config/findings.h"
 #include "config/keys.h"
 #include "config/settings.h"
@@ -120,34 +121,14 @@ static int check_words(struct reader *r, const struct kf_yaml_node *node, const 
 	return 0;
 }
 
-/* Go's: numbers with units, "1m30s"; GFD has `infinite` as well, and takes a bare number for ns. */
-static int is_duration(const char *s)
-{
-	static const char *const units[] = {"ns", "us", "ms", "s", "m", "h", NULL};
-	size_t i;
-
-	if (!strcmp(s, "infinite") || (*s && s[strspn(s, "0123456789")] == '\0'))
-		return 1;
-	while (*s) {
-		size_t n = strspn(s, "0123456789.");
-
-		s += n;
-		for (i = 0; units[i] && strncmp(s, units[i], strlen(units[i])) != 0; i++)
-			;
-		if (n == 0 || !units[i])
-			return 0;
-		s += strlen(units[i]);
-	}
-	return 1;
-}
-
 static int check_duration(struct reader *r, const struct kf_yaml_node *node, struct kf_error *err)
 {
 	const char *s;
+	uint64_t ms;
 
 	if (kf_yaml_string(r->y, node, &s, err) < 0)
 		return -1;
-	if (!*s || !is_duration(s))
+	if (kf_duration_parse(s, &ms) < 0)
 		return kf_yaml_fail(r->y, node, err, "'%.60s' is no duration: 60s, 1m30s, infinite",
 				    s);
 	return 0;

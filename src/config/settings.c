@@ -9,10 +9,11 @@
 
 #include "base/alloc.h"
 #include "base/error.h"
+#include "config/duration.h"
 #include "config/plugin.h"
 #include "model/share.h"
 
-enum kind { TEXT, FLAG, ONE, SET };
+enum kind { TEXT, DURATION, FLAG, ONE, SET };
 
 static const struct row {
 	struct kf_setting public;
@@ -43,6 +44,11 @@ const struct kf_setting *kf_setting_at(enum kf_setting_index i)
 int kf_setting_is_flag(enum kf_setting_index i)
 {
 	return rows[i].kind == FLAG;
+}
+
+int kf_setting_is_duration(enum kf_setting_index i)
+{
+	return rows[i].kind == DURATION;
 }
 
 int kf_setting_is_set(enum kf_setting_index i)
@@ -139,6 +145,16 @@ static int set_set(const struct row *row, unsigned *field, const char *value, st
 	return 0;
 }
 
+static int set_duration(char **field, const char *value, struct kf_error *err)
+{
+	uint64_t ms;
+
+	if (kf_duration_parse(value, &ms) < 0)
+		return kf_fail(err, KF_E_INPUT, 0, "'%.60s' is no duration: 60s, 1m30s, infinite",
+			       value);
+	return set_text(field, value, err);
+}
+
 static int set_field(struct kf_settings *s, const struct row *row, const char *value,
 		     struct kf_error *err)
 {
@@ -147,6 +163,8 @@ static int set_field(struct kf_settings *s, const struct row *row, const char *v
 	switch (row->kind) {
 	case TEXT:
 		return set_text(field, value, err);
+	case DURATION:
+		return set_duration(field, value, err);
 	case FLAG:
 		return set_flag(field, value, err);
 	case ONE:
@@ -195,7 +213,7 @@ struct kf_settings *kf_settings_free(struct kf_settings *s)
 	if (!s)
 		return NULL;
 	for (i = 0; i < N_ROWS; i++)
-		if (rows[i].kind == TEXT)
+		if (rows[i].kind == TEXT || rows[i].kind == DURATION)
 			free(*(char **)((char *)s + rows[i].offset));
 	kf_sharing_free(s->sharing);
 	kf_sharing_free(s->mps);
@@ -468,6 +486,7 @@ void kf_setting_text(const struct kf_settings *s, enum kf_setting_index i, struc
 
 	switch (rows[i].kind) {
 	case TEXT:
+	case DURATION:
 		kf_text_add(out, *(char *const *)field);
 		return;
 	case FLAG:
@@ -490,6 +509,8 @@ static void add_value(struct kf_text *out, const struct row *row)
 
 	if (row->kind == TEXT)
 		kf_text_add(out, " TEXT");
+	if (row->kind == DURATION)
+		kf_text_add(out, " DURATION");
 	if (row->kind != ONE && row->kind != SET)
 		return;
 	kf_text_add(out, " ");

@@ -6,9 +6,10 @@
  *
  *	X(field, KIND, choices, yaml, cli, env, default, help)
  *
- * KIND is TEXT (char *, never NULL), FLAG (int, 0 or 1), ONE (an index into choices) or SET (bits,
- * one for each choice).  `yaml` is where the value stands in the file, several places apart by a
- * space, "" for none; `cli` and `env` are names, ditto.  Adding a setting is adding a row.
+ * KIND is TEXT (char *, never NULL), DURATION (ditto; duration.h reads it), FLAG (int, 0 or 1), ONE
+ *(an index into choices) or SET (bits, one for each choice).  `yaml` is where the value stands in
+ *the file, several places apart by a space, "" for none; `cli` and `env` are names, ditto.  Adding
+ *a setting is adding a row.
  */
 #pragma once
 
@@ -94,6 +95,19 @@ enum kf_label_place { KF_LABELS_NODE, KF_LABELS_FILE, KF_LABELS_OFF };
 	  "what to do with pods on slices that a relabel needs gone")                              \
 	X(labels, ONE, "node file off", "", "labels", "KERF_LABELS", "node",                       \
 	  "GPU Feature Discovery's labels: on our Node, in NFD's features.d, or not at all")       \
+	X(gfd_output_file, TEXT, "", "flags.gfd.outputFile", "output-file", "GFD_OUTPUT_FILE",     \
+	  "/etc/kubernetes/node-feature-discovery/features.d/gfd",                                 \
+	  "where --labels file puts them, a path of the host; empty: there")                       \
+	X(gfd_machine_type_file, TEXT, "", "flags.gfd.machineTypeFile", "machine-type-file",       \
+	  "GFD_MACHINE_TYPE_FILE", "/sys/class/dmi/id/product_name",                               \
+	  "where the label gpu.machine is read, a path of the host")                               \
+	X(gfd_no_timestamp, FLAG, "", "flags.gfd.noTimestamp", "no-timestamp", "GFD_NO_TIMESTAMP", \
+	  "false", "no label gfd.timestamp")                                                       \
+	X(gfd_sleep_interval, DURATION, "", "flags.gfd.sleepInterval", "sleep-interval",           \
+	  "GFD_SLEEP_INTERVAL", "infinite",                                                        \
+	  "make labels and their file anew so often (10 s at the least); infinite: when "          \
+	  "something "                                                                             \
+	  "has changed")                                                                           \
 	X(with_reboot, FLAG, "", "", "with-reboot", "WITH_REBOOT", "false",                        \
 	  "reboot the node when a MIG mode stays pending")                                         \
 	X(disable_healthchecks, TEXT, "", "", "disable-healthchecks", "DP_DISABLE_HEALTHCHECKS",   \
@@ -174,10 +188,11 @@ enum kf_label_place { KF_LABELS_NODE, KF_LABELS_FILE, KF_LABELS_OFF };
 	X("", "", "DCGM_REMOTE_HOSTENGINE_INFO", 1)                                                \
 	X("", "", "DCGM_HPC_JOB_MAPPING_DIR", 1)
 
-#define KF_SETTING_TEXT char *
-#define KF_SETTING_FLAG int
-#define KF_SETTING_ONE	int
-#define KF_SETTING_SET	unsigned
+#define KF_SETTING_TEXT	    char *
+#define KF_SETTING_FLAG	    int
+#define KF_SETTING_DURATION char *
+#define KF_SETTING_ONE	    int
+#define KF_SETTING_SET	    unsigned
 
 /* Where a value came from; later ones win. */
 enum kf_from { KF_FROM_DEFAULT, KF_FROM_FILE, KF_FROM_ENV, KF_FROM_CLI };
@@ -236,6 +251,7 @@ struct kf_setting {
 const struct kf_setting *kf_setting_at(enum kf_setting_index i);
 /* A value as the command line would have it: "true", "cdi-cri,envvar". */
 void kf_setting_text(const struct kf_settings *s, enum kf_setting_index i, struct kf_text *out);
-/* Is it a FLAG, a SET?  1 or 0. */
+/* Is it a FLAG, a SET, a DURATION?  1 or 0. */
 int kf_setting_is_flag(enum kf_setting_index i);
+int kf_setting_is_duration(enum kf_setting_index i);
 int kf_setting_is_set(enum kf_setting_index i);

@@ -9,6 +9,7 @@
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/text.h"
+#include "kube/codec.h"
 #include "kube/keyfile.h"
 
 #define TOKEN_LIMIT  (64u << 10)
@@ -308,7 +309,7 @@ static char *exec_info(const struct kf_kube_config *c)
 		json_object_set_new(json_object_get(info, "spec"), "cluster",
 				    json_pack("{s:s, s:b}", "server", c->server,
 					      "insecure-skip-tls-verify", c->insecure));
-	text = info ? json_dumps(info, JSON_COMPACT) : NULL;
+	text = kf_kube_text(info);
 	return text ? kf_asprintf("KUBERNETES_EXEC_INFO=%s", text) : NULL;
 }
 

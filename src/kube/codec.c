@@ -214,3 +214,13 @@ int kf_kube_pods_read(const char *body, size_t n, struct kf_kube_pod ***ret, uns
 	*ret_n = all.n;
 	return 0;
 }
+
+char *kf_kube_text(const json_t *json)
+{
+	size_t n = json ? json_dumpb(json, NULL, 0, JSON_COMPACT) : 0;
+	kf_auto_mem char *text = n ? kf_calloc(1, n + 1) : NULL;
+
+	if (!text || json_dumpb(json, text, n, JSON_COMPACT) != n)
+		return NULL;
+	return kf_take(text);
+}

@@ -52,3 +52,9 @@ KF_DEFINE_AUTO(struct kf_kube_pod, kf_kube_pod_free)
 int kf_kube_pods_read(const char *body, size_t n, struct kf_kube_pod ***ret, unsigned *ret_n,
 		      struct kf_error *err);
 void kf_kube_pods_free(struct kf_kube_pod **pods, unsigned n);
+
+/*
+ * The text of a tree, compact; the caller's to free.  NULL for NULL, and where there is no memory
+ * for all of it: never a part, as json_dumps may give.
+ */
+char *kf_kube_text(const json_t *json);

@@ -10,6 +10,7 @@
 #include "base/error.h"
 #include "base/text.h"
 #include "kube/client.h"
+#include "kube/codec.h"
 
 #define EVENTS_PATH   "/api/v1/namespaces/default/events"
 #define REMEMBERED    16
@@ -215,7 +216,7 @@ static json_t *event_json(const struct kf_events *e, const struct sent *s, const
 static int post(struct kf_events *e, const struct sent *s, const char *action, struct kf_error *err)
 {
 	json_auto_t *json = event_json(e, s, action);
-	kf_auto_mem char *body = json ? json_dumps(json, JSON_COMPACT) : NULL;
+	kf_auto_mem char *body = kf_kube_text(json);
 	struct kf_kube_ask ask = {"POST", EVENTS_PATH, KF_KUBE_JSON, body, 0};
 
 	if (!body)

@@ -9,6 +9,7 @@
 #include "base/error.h"
 #include "base/text.h"
 #include "kube/client.h"
+#include "kube/codec.h"
 
 enum kf_evict_skip kf_evict_skip(const struct kf_kube_pod *pod)
 {
@@ -116,7 +117,7 @@ static char *eviction_body(const char *namespace, const char *name, const char *
 	body = json_pack("{s:s, s:s, s:{s:s, s:s}, s:O}", "apiVersion", "policy/v1", "kind",
 			 "Eviction", "metadata", "namespace", namespace, "name", name,
 			 "deleteOptions", options);
-	return body ? json_dumps(body, JSON_COMPACT) : NULL;
+	return kf_kube_text(body);
 }
 
 int kf_evict(struct kf_kube *k, const char *namespace, const char *name, const char *uid,

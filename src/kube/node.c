@@ -71,11 +71,14 @@ static json_t *edits_of(const struct kf_kube_edit *edits, unsigned n, enum kf_ku
 	json_t *map = json_object();
 	unsigned i;
 
-	for (i = 0; i < n; i++)
-		if (edits[i].what == what)
-			json_object_set_new(map, edits[i].key,
-					    edits[i].value ? json_string(edits[i].value)
-							   : json_null());
+	for (i = 0; map && i < n; i++)
+		if (edits[i].what == what &&
+		    json_object_set_new(map, edits[i].key,
+					edits[i].value ? json_string(edits[i].value)
+						       : json_null()) < 0) {
+			json_decref(map); /* no memory: all or nothing */
+			return NULL;
+		}
 	return map;
 }
 
@@ -100,21 +103,16 @@ static int check_edits(const struct kf_kube_edit *edits, unsigned n, struct kf_e
 
 static char *patch_of(const struct kf_kube_edit *edits, unsigned n, const char *version)
 {
-	json_auto_t *meta = json_object();
-	json_t *labels = edits_of(edits, n, KF_KUBE_LABEL);
-	json_t *notes = edits_of(edits, n, KF_KUBE_ANNOTATION);
+	json_auto_t *labels = edits_of(edits, n, KF_KUBE_LABEL);
+	json_auto_t *notes = edits_of(edits, n, KF_KUBE_ANNOTATION);
 	json_auto_t *patch = NULL;
 
-	if (json_object_size(labels))
-		json_object_set(meta, "labels", labels);
-	if (json_object_size(notes))
-		json_object_set(meta, "annotations", notes);
-	json_decref(labels);
-	json_decref(notes);
-	if (version)
-		json_object_set_new(meta, "resourceVersion", json_string(version));
-	patch = json_pack("{s:O}", "metadata", meta);
-	return patch ? json_dumps(patch, JSON_COMPACT) : NULL;
+	if (!labels || !notes)
+		return NULL;
+	patch = json_pack("{s:{s:O*,s:O*,s:s*}}", "metadata", "labels",
+			  json_object_size(labels) ? labels : NULL, "annotations",
+			  json_object_size(notes) ? notes : NULL, "resourceVersion", version);
+	return kf_kube_text(patch);
 }
 
 static int ask(struct kf_kube *k, const char *method, const char *name, const char *body,

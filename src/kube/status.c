@@ -9,6 +9,7 @@
 #include "base/error.h"
 #include "base/text.h"
 #include "kube/client.h"
+#include "kube/codec.h"
 
 #define STRATEGIC "application/strategic-merge-patch+json"
 
@@ -31,7 +32,7 @@ static int patch(struct kf_kube *k, const char *node, json_t *status, kf_status_
 		 struct kf_error *err)
 {
 	json_auto_t *json = json_pack("{s:o}", "status", status);
-	kf_auto_mem char *body = json ? json_dumps(json, JSON_COMPACT) : NULL;
+	kf_auto_mem char *body = kf_kube_text(json);
 	kf_auto(kf_text_done) struct kf_text path = {0};
 	struct kf_kube_ask ask = {"PATCH", NULL, STRATEGIC, body, 0};
 	struct asked *asked = kf_calloc(1, sizeof(*asked));

@@ -9,6 +9,7 @@
 #include "base/error.h"
 #include "base/text.h"
 #include "kube/client.h"
+#include "kube/codec.h"
 
 /* --- values -------------------------------------------------------------------------------- */
 
@@ -129,8 +130,7 @@ char *kf_taints_patch(const char *text, size_t n, const struct kf_taint_wish *wi
 	patch = json_pack("{s:{s:s},s:{s:O}}", "metadata", "resourceVersion",
 			  text_of(json_object_get(node, "metadata"), "resourceVersion"), "spec",
 			  "taints", taints);
-	if (patch)
-		out = json_dumps(patch, JSON_COMPACT);
+	out = kf_kube_text(patch);
 	if (!out)
 		kf_fail(err, KF_E_NOMEM, 0, "no memory for the Node's taints");
 	return out;

@@ -1,4 +1,5 @@
 """GPU Feature Discovery's labels, on our Node or in NFD's file."""
+import json
 import subprocess
 
 from harness import KERF, quiet_env, wait_until
@@ -92,3 +93,34 @@ def test_the_labels_follow_the_configuration_file(node):
     file.write_text("sharing: {timeSlicing: {resources: [{name: nvidia.com/gpu, replicas: 10}]}}\n")
     wait_until(lambda: labels(node).get("nvidia.com/gpu.replicas") == "10",
                lambda: f"labels: {labels(node)}\n{node.agent.log()}", seconds=8)
+
+
+def with_gfd(node, **keys):
+    """The agent with this block of NVIDIA's configuration file."""
+    file = node.folder / "config.yaml"
+    file.write_text(json.dumps({"version": "v1", "flags": {"gfd": keys}}))
+    node.start("--labels", "file", "--config-file", file, label="all-1g.5gb")
+    return file
+
+
+def test_nvidias_keys_of_feature_discovery_mean_what_they_say(node):
+    (node.machine.root / "etc/type").parent.mkdir(exist_ok=True)
+    (node.machine.root / "etc/type").write_text("Own Machine\n")
+    config = with_gfd(node, noTimestamp=True, outputFile="/run/features/a", machineTypeFile="/etc/type")
+    first, second = (node.machine.root / f"run/features/{name}" for name in "ab")
+    wait_until(first.exists, node.agent.log)
+    wait_until(lambda: "nvidia.com/gpu.machine=Own-Machine\n" in first.read_text(), first.read_text)
+    assert "gfd.timestamp" not in first.read_text()
+    config.write_text(config.read_text().replace("features/a", "features/b"))
+    wait_until(second.exists, node.agent.log)
+    wait_until(lambda: not first.exists(), "the file of before is gone")
+    assert not node.agent.logged("not served by this version")
+
+
+def test_labels_are_made_anew_as_often_as_the_file_says(node):
+    with_gfd(node, sleepInterval="10ms", outputFile="/run/gfd")
+    file = node.machine.root / "run/gfd"
+    wait_until(file.exists, node.agent.log)
+    file.unlink()
+    node.agent.reload()  # a reading, as there is one every ten seconds
+    wait_until(file.exists, node.agent.log)

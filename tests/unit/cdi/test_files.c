@@ -139,22 +139,6 @@ static void refuses_a_version_that_is_a_path(void **state)
 	assert_int_equal(kf_files_read(f->root, "", &files, &err), -1);
 }
 
-static void reads_again_only_for_another_driver(void **state)
-{
-	struct fixture *f = *state;
-	struct kf_files *files = NULL;
-
-	put_library(f, "/usr/lib64/libcuda.so." DRIVER, "libcuda.so.1");
-	put_library(f, "/usr/lib64/libcuda.so.595.1", "libcuda.so.1");
-	assert_int_equal(kf_files_refresh(f->root, DRIVER, &files, NULL), 0);
-	assert_int_equal(kf_files_refresh(f->root, DRIVER, &files, NULL), KF_FILES_SAME);
-	assert_int_equal(kf_files_refresh(f->root, "595.1", &files, NULL), 0);
-	assert_string_equal(files->file[0].name[0], "libcuda.so.595.1");
-	assert_int_equal(kf_files_refresh(f->root, "/", &files, NULL), -1);
-	assert_string_equal(files->version, "595.1");
-	kf_files_free(files);
-}
-
 static void says_so_when_memory_runs_out(void **state)
 {
 	struct fixture *f = *state;
@@ -194,7 +178,6 @@ int main(void)
 		WITH_ROOT(finds_binaries_firmware_and_data),
 		WITH_ROOT(prefers_the_drivers_own_program_to_a_script_of_its_name),
 		WITH_ROOT(refuses_a_version_that_is_a_path),
-		WITH_ROOT(reads_again_only_for_another_driver),
 		WITH_ROOT(says_so_when_memory_runs_out),
 	};
 

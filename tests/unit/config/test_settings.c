@@ -170,7 +170,7 @@ static void reads_the_plugin_file_of_nvidia(void **state)
 			  "    passDeviceSpecs: false\n"
 			  "    deviceListStrategy: [cdi-cri, cdi-annotations]\n"
 			  "    deviceIDStrategy: index\n"
-			  "  gfd: {oneshot: true}\n"
+			  "  gfd: {oneshot: true, noTimestamp: true, sleepInterval: 90s}\n"
 			  "sharing:\n  timeSlicing:\n    resources: [{name: nvidia.com/gpu, "
 			  "replicas: 10}]\n");
 
@@ -181,6 +181,8 @@ static void reads_the_plugin_file_of_nvidia(void **state)
 	assert_string_equal(s->notes,
 			    "f:7: flags.mofedEnabled: not served by this version, passed over\n"
 			    "f:12: flags.gfd.oneshot: not served by this version, passed over\n");
+	assert_int_equal(s->gfd_no_timestamp, 1);
+	assert_string_equal(s->gfd_sleep_interval, "90s");
 	assert_int_equal(s->sharing->n, 1);
 	assert_string_equal(s->sharing->rule[0].name, "nvidia.com/gpu");
 	assert_int_equal(s->sharing->rule[0].replicas, 10);
