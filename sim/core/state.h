@@ -179,7 +179,6 @@ struct kf_sim_state {
 	uint32_t nodes_stale; /* changes whose files below DIR/root may not be made yet */
 	uint32_t process_end; /* no process was ever in this slot of the table or behind it */
 	uint32_t mps_clients; /* a server's most; 0: the driver's */
-	uint32_t mps_shm_full;
 	uint64_t boot_us; /* CLOCK_MONOTONIC when the machine began */
 	pthread_mutex_t lock;
 	struct kf_sim_machine machine;

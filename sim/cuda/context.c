@@ -152,6 +152,7 @@ static CUresult make(CUdevice number, int primary, struct kf_cuda_context **ret)
 {
 	struct kf_cuda_context *c;
 	struct device *d;
+	int channel;
 	CUresult r;
 
 	if (number < 0 || number >= kf_cuda.n_devices)
@@ -159,17 +160,18 @@ static CUresult make(CUdevice number, int primary, struct kf_cuda_context **ret)
 	d = &kf_cuda.device[number];
 	TRY(admitted(d));
 	TRY(kf_cuda_room(d, context_mib(kf_cuda_sm(d))));
+	TRY(kf_cuda_mps_context(&channel));
 	c = calloc(1, sizeof(*c));
-	if (!c)
-		return CUDA_ERROR_OUT_OF_MEMORY;
-	*c = (struct kf_cuda_context){kf_cuda.contexts, number, 1, primary};
 	d->n_contexts++;
-	r = kf_cuda_tell(d);
+	r = c ? kf_cuda_tell(d) : CUDA_ERROR_OUT_OF_MEMORY;
 	if (r != CUDA_SUCCESS) {
 		d->n_contexts--;
 		free(c);
+		if (channel >= 0)
+			close(channel);
 		return r;
 	}
+	*c = (struct kf_cuda_context){kf_cuda.contexts, number, 1, primary, channel};
 	kf_cuda.contexts = *ret = c;
 	return CUDA_SUCCESS;
 }
@@ -198,6 +200,8 @@ static void drop(struct kf_cuda_context *context)
 	if (--d->n_contexts == 0)
 		kf_cuda_forget(context->device);
 	kf_cuda_tell(d);
+	if (context->channel >= 0)
+		close(context->channel);
 	free(context);
 }
 

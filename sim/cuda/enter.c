@@ -20,11 +20,16 @@ struct library kf_cuda = {
  */
 static void in_child(void)
 {
+	struct kf_cuda_context *c;
+
 	pthread_mutex_init(&kf_cuda.lock, NULL);
 	if (kf_cuda.sim.fd >= 0)
 		close(kf_cuda.sim.fd);
 	if (kf_cuda.server >= 0)
 		close(kf_cuda.server);
+	for (c = kf_cuda.contexts; c; c = c->next)
+		if (c->channel >= 0)
+			close(c->channel);
 	kf_cuda.sim.fd = kf_cuda.server = -1;
 	kf_cuda.forked = kf_cuda.initialised;
 }

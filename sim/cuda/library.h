@@ -38,6 +38,7 @@ struct kf_cuda_context {
 	int device;
 	unsigned references; /* of the primary one; others: 1 */
 	int primary;
+	int channel; /* to the MPS server; -1: none */
 };
 
 struct device {
@@ -127,6 +128,8 @@ CUresult kf_cuda_fault(void);
  * their limits.  0; or CUDA's answer.  Where nobody listens there is no MPS, and that is no error.
  */
 CUresult kf_cuda_mps_connect(struct kf_sim_spots *ret, struct device *limits);
+/* A channel for one more context, *ret -1 without MPS; the caller's to close. */
+CUresult kf_cuda_mps_context(int *ret);
 /* Has the server told us something?  Sets `broken`. */
 void kf_cuda_mps_listen(void);
 /* Wait for a word of the server's, at most so long. */

@@ -1,7 +1,6 @@
-/* A client of MPS; what passes is in mps/wire.h, how a client behaves in measured.md. */
+/* A client of MPS; what passes is in mps/wire.h. */
 #include <errno.h>
 #include <poll.h>
-#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -34,42 +33,76 @@ static int call_control(void)
 	return fd;
 }
 
-/* The exchanges on the control socket; `pass` goes over where a step takes a descriptor. */
-static int shake_hands(int fd, int pass)
+/* The greeting; -1: whoever is there is no daemon. */
+static int be_greeted(int control)
 {
-	static const struct kf_mps_step steps[] = KF_MPS_STEPS;
-	char bytes[KF_MPS_MAX];
-	const uint32_t who = KF_MPS_CLIENT;
-	unsigned i;
+	char word[sizeof(KF_MPS_HELL)];
 
-	for (i = 0; i < sizeof(steps) / sizeof(steps[0]); i++) {
-		memset(bytes, 0, sizeof(bytes));
-		memcpy(bytes, &who, sizeof(who));
-		if (kf_mps_say(fd, bytes, steps[i].ask, steps[i].ask_fds ? pass : -1) < 0)
-			return -1;
-		if (steps[i].answer &&
-		    kf_mps_hear(fd, bytes, sizeof(bytes), 0, NULL) != (ssize_t)steps[i].answer)
-			return -1;
-	}
-	return 0;
+	return kf_mps_hear(control, word, sizeof(word), 0, NULL) == sizeof(word) &&
+			       !memcmp(word, KF_MPS_HELL, sizeof(word))
+		       ? 0
+		       : -1;
 }
 
-/* The server's first word: what we may have. */
-static CUresult be_welcomed(int fd, struct kf_sim_spots *ret, struct device *limits)
+/* The descriptor that the daemon gives, or -1. */
+static int be_introduced(int control)
 {
-	struct kf_mps_message m = {
+	const uint32_t caller = KF_MPS_CLIENT, got = 0;
+	struct kf_mps_along along = {.passed = -1};
+	char word[sizeof(KF_MPS_CUFD)];
+
+	if (be_greeted(control) < 0 ||
+	    kf_mps_say(control, KF_MPS_CRED, sizeof(KF_MPS_CRED), -1) < 0 ||
+	    kf_mps_say(control, &caller, sizeof(caller), -1) < 0 ||
+	    kf_mps_hear(control, word, sizeof(word), 0, &along) != sizeof(word) ||
+	    memcmp(word, KF_MPS_CUFD, sizeof(word)) != 0) {
+		if (along.passed >= 0)
+			close(along.passed);
+		return -1;
+	}
+	kf_mps_say(control, &got, sizeof(got), -1);
+	return along.passed;
+}
+
+/* Through the control daemon to the server, for the process or one of its contexts. */
+static CUresult open_channel(uint32_t context, int *ret, struct kf_mps_message *m)
+{
+	kf_auto_fd int control = call_control();
+	kf_auto_fd int fd = control < 0 ? -1 : be_introduced(control);
+
+	*m = (struct kf_mps_message){
 		.verb = KF_MPS_HELLO,
 		.pid = (uint32_t)getpid(),
 		.slot = kf_cuda.sim.client,
+		.context = context,
 	};
+	if (fd < 0 || kf_mps_say(fd, m, sizeof(*m), -1) < 0 ||
+	    kf_mps_hear(fd, m, sizeof(*m), 0, NULL) != sizeof(*m) || m->verb != KF_MPS_WELCOME ||
+	    m->n > KF_MPS_DEVICES)
+		return CUDA_ERROR_MPS_CONNECTION_FAILED;
+	if (m->result)
+		return (CUresult)m->result;
+	*ret = fd;
+	fd = -1;
+	return CUDA_SUCCESS;
+}
+
+/* Is there a daemon?  A connection of its own, closed behind the greeting. */
+static int is_there(void)
+{
+	kf_auto_fd int control = call_control();
+
+	return control >= 0 && be_greeted(control) == 0;
+}
+
+CUresult kf_cuda_mps_connect(struct kf_sim_spots *ret, struct device *limits)
+{
+	struct kf_mps_message m;
 	unsigned i;
 
-	if (send(fd, &m, sizeof(m), MSG_NOSIGNAL) < 0 ||
-	    kf_mps_hear(fd, &m, sizeof(m), 0, NULL) != sizeof(m) || m.verb != KF_MPS_WELCOME ||
-	    m.n > KF_MPS_DEVICES)
-		return CUDA_ERROR_MPS_CONNECTION_FAILED;
-	if (m.result)
-		return (CUresult)m.result;
+	if (!is_there())
+		return CUDA_SUCCESS;
+	TRY(open_channel(0, &kf_cuda.server, &m));
 	ret->n = m.n;
 	for (i = 0; i < m.n; i++) {
 		ret->at[i] = (struct kf_sim_spot){m.device[i].gpu, m.device[i].gi, m.device[i].ci};
@@ -79,28 +112,15 @@ static CUresult be_welcomed(int fd, struct kf_sim_spots *ret, struct device *lim
 	return CUDA_SUCCESS;
 }
 
-CUresult kf_cuda_mps_connect(struct kf_sim_spots *ret, struct device *limits)
+CUresult kf_cuda_mps_context(int *ret)
 {
-	kf_auto_fd int control = call_control();
-	CUresult r;
-	int pair[2];
+	static uint32_t contexts;
+	struct kf_mps_message m;
 
-	if (control < 0)
+	*ret = -1;
+	if (kf_cuda.server < 0)
 		return CUDA_SUCCESS;
-	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
-		return CUDA_ERROR_MPS_CONNECTION_FAILED;
-	if (shake_hands(control, pair[1]) < 0) {
-		close(pair[0]);
-		close(pair[1]);
-		return CUDA_ERROR_MPS_CONNECTION_FAILED;
-	}
-	close(pair[1]);
-	r = be_welcomed(pair[0], ret, limits);
-	if (r == CUDA_SUCCESS)
-		kf_cuda.server = pair[0];
-	else
-		close(pair[0]);
-	return r;
+	return open_channel(++contexts, ret, &m);
 }
 
 void kf_cuda_mps_listen(void)

@@ -1,7 +1,9 @@
-/* The servers of a control daemon: started, told, heard, buried. */
+/* The servers of a control daemon: started, asked, heard, buried. */
 #include <limits.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -35,20 +37,25 @@ int kf_mps_child_say(struct kf_mps_child *c, const char *text, int pass)
 	return kf_mps_say(c->fd, text, strlen(text), pass);
 }
 
-/* In the child: the server's program lies beside ours. */
+/* In the child: the server's program lies beside ours, and has the user in its environment. */
 static void run_server(const struct kf_mps_daemon *d, int fd, uid_t uid)
 {
 	char path[PATH_MAX] = "", user[16], *slash;
-	char *argv[] = {(char *)"nvidia-cuda-mps-server", (char *)(uintptr_t)d->logs, user, NULL};
+	char *argv[] = {(char *)(uintptr_t) "nvidia-cuda-mps-server", NULL, NULL};
 	sigset_t none;
 
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
+	kf_mps_log("Starting new server %d for user %u", (int)getpid(), (unsigned)uid);
 	if (dup2(fd, 3) < 0 || readlink("/proc/self/exe", path, sizeof(path) - 32) < 0)
 		_exit(127);
 	slash = strrchr(path, '/');
-	strcpy(slash ? slash + 1 : path, "nvidia-cuda-mps-server");
+	strcpy(slash ? slash + 1 : path, argv[0]);
 	snprintf(user, sizeof(user), "%u", (unsigned)uid);
+	setenv(KF_MPS_USER, user, 1);
+	setenv(KF_MPS_LOGS, d->logs ? d->logs : "", 1);
+	if (d->multiuser)
+		argv[1] = (char *)(uintptr_t) "-multiuser-server";
 	execv(path, argv);
 	_exit(127);
 }
@@ -60,8 +67,8 @@ static void give_defaults(struct kf_mps_child *c, const struct kf_mps_shares *de
 
 	kf_text_addf(&line, "begin %u ", defaults->percent_x10);
 	for (i = 0; i < defaults->memory.n; i++)
-		kf_text_addf(&line, "%s%s=%llu", i ? "," : "", defaults->memory.of[i].device,
-			     (unsigned long long)defaults->memory.of[i].bytes);
+		kf_text_addf(&line, "%s%s=%lluM", i ? "," : "", defaults->memory.of[i].device,
+			     (unsigned long long)(defaults->memory.of[i].bytes >> 20));
 	if (!line.failed)
 		kf_mps_child_say(c, line.s, -1);
 }
@@ -85,62 +92,78 @@ struct kf_mps_child *kf_mps_child_start(struct kf_mps_daemon *d, uid_t uid)
 		close(pair[0]);
 		return NULL;
 	}
-	*c = (struct kf_mps_child){.pid = pid, .uid = uid, .fd = pair[0], .state = "INITIALIZING"};
+	*c = (struct kf_mps_child){.pid = pid, .uid = uid, .fd = pair[0]};
 	give_defaults(c, &d->defaults);
-	kf_mps_log("Starting new server %d for user %u", (int)pid, (unsigned)uid);
 	return c;
 }
 
 void kf_mps_child_end(struct kf_mps_child *c)
 {
-	if (!c->ending)
-		kf_mps_child_say(c, "shutdown", -1);
+	if (c->ending)
+		return;
+	kf_mps_log("Try shutting down server %d, backoff is disabled", (int)c->pid);
+	kf_mps_child_say(c, "shutdown", -1);
 	c->ending = 1;
 }
 
-/* A question whose asker went meanwhile has its answer come all the same, before the next one's. */
-static void hear_answer(struct kf_mps_daemon *d, struct kf_mps_child *c, const char *text, size_t n)
+/* What it tells of itself; else 0: it is an answer. */
+static int note(struct kf_mps_child *c, const char *line)
 {
-	if (c->unwanted)
-		c->unwanted--;
-	else if (d->asker && d->asked == c)
-		kf_mps_reply(d, text, n);
+	unsigned clients, given;
+
+	if (!strcmp(line, "state ACTIVE")) {
+		if (!c->ready)
+			kf_mps_log("NEW SERVER %d: Ready", (int)c->pid);
+		c->ready = 1;
+		return 1;
+	}
+	if (sscanf(line, "clients %u %u", &clients, &given) == 2) {
+		if (given == c->n_given)
+			c->n_clients = clients;
+		return 1;
+	}
+	return strncmp(line, "answer ", 7) != 0;
 }
 
-void kf_mps_child_hear(struct kf_mps_daemon *d, struct kf_mps_child *c)
+void kf_mps_child_hear(struct kf_mps_child *c)
 {
-	static char bytes[KF_MPS_TEXT];
+	char bytes[256];
 	ssize_t n = kf_mps_hear(c->fd, bytes, sizeof(bytes) - 1, MSG_DONTWAIT, NULL);
-	unsigned clients, given;
 
 	if (n <= 0)
 		return; /* its end is told by SIGCHLD */
 	bytes[n] = '\0';
-	if (!strncmp(bytes, "state ", 6)) {
-		snprintf(c->state, sizeof(c->state), "%.15s", bytes + 6);
-		if (!c->ready && !strcmp(c->state, "ACTIVE"))
-			kf_mps_log("NEW SERVER %d: Ready", (int)c->pid);
-		c->ready |= !strcmp(c->state, "ACTIVE");
-	} else if (sscanf(bytes, "clients %u %u", &clients, &given) == 2) {
-		if (given == c->n_given)
-			c->n_clients = clients;
-	} else if (!strncmp(bytes, "answer ", 7)) {
-		hear_answer(d, c, bytes + 7, (size_t)n - 7);
-	}
+	note(c, bytes);
+}
+
+void kf_mps_child_ask(struct kf_mps_daemon *d, struct kf_mps_child *c, const char *line,
+		      struct kf_text *out)
+{
+	static char bytes[KF_MPS_TEXT];
+	ssize_t n;
+
+	if (kf_mps_child_say(c, line, -1) < 0)
+		return;
+	do {
+		if (!c->pid || kf_mps_wait(d, c->fd) < 0 || !c->pid)
+			return;
+		n = kf_mps_hear(c->fd, bytes, sizeof(bytes) - 1, MSG_DONTWAIT, NULL);
+		bytes[n > 0 ? n : 0] = '\0';
+	} while (n > 0 && note(c, bytes));
+	if (n > 7)
+		kf_text_add(out, bytes + 7);
 }
 
 static void bury(struct kf_mps_daemon *d, struct kf_mps_child *c, int status)
 {
-	static const char gone[] = "The server is gone\n";
 	int was_ready = c->ready;
 
-	kf_mps_log("Server %d exited with status %d", (int)c->pid, WEXITSTATUS(status));
-	if (d->asker && d->asked == c)
-		kf_mps_reply(d, gone, sizeof(gone) - 1);
+	kf_mps_log("Server %d exited with status %d", (int)c->pid,
+		   WIFEXITED(status) ? WEXITSTATUS(status) : WTERMSIG(status));
 	close(c->fd);
 	*c = (struct kf_mps_child){0};
 	if (!was_ready) /* it could not even start: whoever waits for it waits in vain */
-		kf_mps_connections_give_up(d);
+		kf_mps_give_up_pending(d);
 }
 
 void kf_mps_children_bury(struct kf_mps_daemon *d)

@@ -1,4 +1,7 @@
-/* The commands of nvidia-cuda-mps-control (nvml-mig-mps.md 4.1), as the daemon takes them. */
+/*
+ * The commands of nvidia-cuda-mps-control (nvml-mig-mps.md 4.1), as the daemon takes them, with
+ * R580's texts: what is wrong with a value is said in the log alone.
+ */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -9,144 +12,179 @@
 
 #define WORDS 6
 
-static int server_list(struct kf_mps_daemon *d, char **word, struct kf_text *out)
+static void server_list(struct kf_mps_daemon *d, char **word, struct kf_text *out)
 {
 	unsigned i;
 
 	for (i = 0; i < KF_MPS_SERVERS; i++)
 		if (d->server[i].pid)
 			kf_text_addf(out, "%d\n", (int)d->server[i].pid);
-	return 0;
 }
 
-static int start_server(struct kf_mps_daemon *d, char **word, struct kf_text *out)
+static void start_server(struct kf_mps_daemon *d, char **word, struct kf_text *out)
 {
-	unsigned i;
-
 	if (!word[1] || strcmp(word[1], "-uid") != 0 || !word[2]) {
-		kf_text_add(out, "Usage: start_server -uid <user id>\n");
-		return 0;
+		kf_text_add(out, "A user id (UID) is required to start a new server\n");
+		return;
 	}
-	for (i = 0; i < KF_MPS_SERVERS; i++)
-		if (d->server[i].pid)
-			return 0;
-	kf_mps_child_start(d, d->multiuser ? getuid() : (uid_t)strtoul(word[2], NULL, 10));
-	return 0;
+	if (!kf_mps_child_any(d))
+		kf_mps_child_start(d, d->multiuser ? getuid() : (uid_t)strtoul(word[2], NULL, 10));
 }
 
-static int quit(struct kf_mps_daemon *d, char **word, struct kf_text *out)
+/* The daemon serves nobody before the last client has gone, and its server with it. */
+static void quit(struct kf_mps_daemon *d, char **word, struct kf_text *out)
 {
-	d->quits = 1;
-	return 0;
-}
+	struct kf_mps_child *c;
 
-static int default_percentage(struct kf_mps_daemon *d, char **word, struct kf_text *out)
-{
-	kf_text_addf(out, "%u.%u\n", d->defaults.percent_x10 / 10, d->defaults.percent_x10 % 10);
-	return 0;
-}
-
-static int set_default_percentage(struct kf_mps_daemon *d, char **word, struct kf_text *out)
-{
-	if (!word[1] || kf_mps_percent_parse(word[1], &d->defaults.percent_x10) < 0) {
-		kf_text_add(out, "Invalid active thread percentage\n");
-		return 0;
+	kf_mps_give_up_pending(d);
+	while (!d->over && (c = kf_mps_child_any(d))) {
+		kf_mps_child_end(c);
+		if (kf_mps_wait(d, c->fd) == 0 && c->pid)
+			kf_mps_child_hear(c);
 	}
-	return default_percentage(d, word, out);
+	d->over = 1;
 }
 
-static int default_memory(struct kf_mps_daemon *d, char **word, struct kf_text *out)
+static void default_percentage(struct kf_mps_daemon *d, char **word, struct kf_text *out)
+{
+	kf_mps_percent_print(d->defaults.percent_x10, out);
+}
+
+static void set_default_percentage(struct kf_mps_daemon *d, char **word, struct kf_text *out)
+{
+	if (!word[1] || kf_mps_percent_parse(word[1], &d->defaults.percent_x10) < 0)
+		kf_mps_log("Invalid percentage, expected between (0.0, 100.0]");
+	default_percentage(d, word, out);
+}
+
+static void default_memory(struct kf_mps_daemon *d, char **word, struct kf_text *out)
 {
 	const struct kf_mps_limits *l = &d->defaults.memory;
 	unsigned i;
 
 	for (i = 0; word[1] && i < l->n; i++)
 		if (!strcmp(l->of[i].device, word[1])) {
-			kf_text_addf(out, "%lluM\n", (unsigned long long)(l->of[i].bytes >> 20));
-			return 0;
+			kf_mps_bytes_print(l->of[i].bytes, out);
+			return;
 		}
-	kf_text_add(out, "No limit set\n");
-	return 0;
+	kf_mps_log("No default pinned memory limit set for the device!");
 }
 
-static int set_default_memory(struct kf_mps_daemon *d, char **word, struct kf_text *out)
+/* The device is not looked at: ordinals and UUIDs are entries of their own, the last one counts. */
+static void set_default_memory(struct kf_mps_daemon *d, char **word, struct kf_text *out)
 {
-	uint64_t bytes;
-
-	if (!word[1] || !word[2] || kf_mps_bytes_parse(word[2], &bytes) < 0 ||
-	    kf_mps_limits_set(&d->defaults.memory, word[1], bytes) < 0)
-		kf_text_add(out, "Invalid memory limit\n");
-	return 0;
+	if (!word[1] || !word[2]) {
+		kf_mps_log("Invalid command format.");
+		return;
+	}
+	kf_mps_limits_set(&d->defaults.memory, word[1], kf_mps_bytes_read(word[2]));
 }
 
-static int default_priority(struct kf_mps_daemon *d, char **word, struct kf_text *out)
+static void default_priority(struct kf_mps_daemon *d, char **word, struct kf_text *out)
 {
 	kf_text_addf(out, "%u\n", d->defaults.priority);
-	return 0;
 }
 
-static int set_default_priority(struct kf_mps_daemon *d, char **word, struct kf_text *out)
+static void set_default_priority(struct kf_mps_daemon *d, char **word, struct kf_text *out)
 {
-	if (!word[1] || (strcmp(word[1], "0") != 0 && strcmp(word[1], "1") != 0)) {
-		kf_text_add(out, "Invalid priority\n");
-		return 0;
-	}
-	d->defaults.priority = word[1][0] == '1';
-	return 0;
+	if (word[1])
+		d->defaults.priority = !strcmp(word[1], "1");
 }
 
-/* NAME PID WORD... goes to the server of that pid as NAME WORD...  */
-static int pass_on(struct kf_mps_daemon *d, char **word, struct kf_text *out)
+/* NAME PID WORD... goes to the server of that pid as NAME WORD...  0; -1 after a sentence. */
+static int ask_server(struct kf_mps_daemon *d, char **word, struct kf_text *out)
 {
-	struct kf_mps_child *server = word[1] ? kf_mps_child_by_pid(d, atoi(word[1])) : NULL;
+	struct kf_mps_child *server;
 	kf_auto(kf_text_done) struct kf_text line = {0};
+	int pid = word[1] ? atoi(word[1]) : 0;
 	unsigned i;
 
+	if (pid <= 0) {
+		kf_text_add(out, "A server PID is required\n");
+		return -1;
+	}
+	server = kf_mps_child_by_pid(d, pid);
 	if (!server) {
-		kf_text_addf(out, "Server %s not found\n", word[1] ? word[1] : "");
-		return 0;
+		kf_text_addf(out, "Server %d not found\n", pid);
+		return -1;
 	}
 	kf_text_add(&line, word[0]);
 	for (i = 2; i < WORDS && word[i]; i++)
 		kf_text_addf(&line, " %s", word[i]);
-	if (line.failed || kf_mps_child_say(server, line.s, -1) < 0)
-		return 0;
-	d->asked = server;
-	return KF_MPS_LATER;
+	if (!line.failed)
+		kf_mps_child_ask(d, server, line.s, out);
+	return 0;
 }
 
-/* These may do without a pid: the one server is meant. */
-static int pass_to_one(struct kf_mps_daemon *d, char **word, struct kf_text *out)
+static void pass_on(struct kf_mps_daemon *d, char **word, struct kf_text *out)
 {
-	char pid[16];
-	char *full[WORDS] = {word[0], pid, NULL};
-	unsigned i;
+	ask_server(d, word, out);
+}
 
-	if (word[1] && !strcmp(word[1], "-p"))
-		full[1] = word[2];
-	else if (word[1])
-		full[1] = word[1];
+static void terminate(struct kf_mps_daemon *d, char **word, struct kf_text *out)
+{
+	if (ask_server(d, word, out) < 0)
+		kf_text_addf(out, "Server %d not found!\n1\n", word[1] ? atoi(word[1]) : 0);
+}
+
+/* Without a server's pid the one server is meant; 0: there is none. */
+static int the_server(struct kf_mps_daemon *d, char **word, char pid[16])
+{
+	const struct kf_mps_child *only = kf_mps_child_any(d);
+
+	if (word[1] && strncmp(word[1], "-", 1) != 0)
+		snprintf(pid, 16, "%s", word[1]);
 	else
-		for (i = 0, pid[0] = '\0'; i < KF_MPS_SERVERS; i++)
-			if (d->server[i].pid)
-				snprintf(pid, sizeof(pid), "%d", (int)d->server[i].pid);
-	if (!full[1] || !full[1][0])
-		return 0;
-	return pass_on(d, full, out);
+		snprintf(pid, 16, "%d", only ? (int)only->pid : 0);
+	return pid[0] != '0';
+}
+
+static void device_clients(struct kf_mps_daemon *d, char **word, struct kf_text *out)
+{
+	char pid[16], *full[WORDS + 1] = {word[0], pid};
+
+	if (the_server(d, word, pid))
+		ask_server(d, full, out);
+}
+
+static void ps(struct kf_mps_daemon *d, char **word, struct kf_text *out)
+{
+	char pid[16], *full[WORDS + 1] = {word[0], pid};
+	int named = word[1] && !strcmp(word[1], "-p") && word[2];
+
+	if (!named && !the_server(d, word, pid)) {
+		kf_text_add(out, "Server not found\n");
+		return;
+	}
+	if (named)
+		full[1] = word[2];
+	if (ask_server(d, full, out) < 0)
+		kf_text_addf(out, "Server %s not found\n\n", full[1]);
+}
+
+static void device_query(struct kf_mps_daemon *d, char **word, struct kf_text *out)
+{
+	int csv = (word[1] && !strcmp(word[1], "--csv")) || (word[2] && !strcmp(word[2], "--csv"));
+	char pid[16], *full[WORDS + 1] = {word[0], pid, csv ? (char *)(uintptr_t) "--csv" : NULL};
+
+	if (the_server(d, word, pid))
+		ask_server(d, full, out);
+	else
+		kf_text_add(out, "Default\n");
 }
 
 static const struct {
 	const char *name;
-	int (*run)(struct kf_mps_daemon *d, char **word, struct kf_text *out);
+	void (*run)(struct kf_mps_daemon *d, char **word, struct kf_text *out);
 } commands[] = {
 	{"get_server_list", server_list},
 	{"start_server", start_server},
 	{"quit", quit},
 	{"get_server_status", pass_on},
 	{"get_client_list", pass_on},
-	{"get_device_client_list", pass_to_one},
-	{"ps", pass_to_one},
-	{"device_query", pass_to_one},
+	{"get_device_client_list", device_clients},
+	{"ps", ps},
+	{"device_query", device_query},
 	{"get_default_active_thread_percentage", default_percentage},
 	{"set_default_active_thread_percentage", set_default_percentage},
 	{"get_active_thread_percentage", pass_on},
@@ -157,24 +195,25 @@ static const struct {
 	{"set_device_pinned_mem_limit", pass_on},
 	{"get_default_client_priority", default_priority},
 	{"set_default_client_priority", set_default_priority},
-	{"terminate_client", pass_on},
+	{"terminate_client", terminate},
 };
 
-int kf_mps_command(struct kf_mps_daemon *d, const char *line, struct kf_text *out)
+void kf_mps_command(struct kf_mps_daemon *d, const char *line, struct kf_text *out)
 {
 	char copy[512], *rest = NULL, *word[WORDS + 1] = {NULL}, *one;
 	unsigned n = 0;
 	size_t i;
 
 	snprintf(copy, sizeof(copy), "%s", line);
-	kf_mps_log("%s", copy);
 	for (one = strtok_r(copy, " \t", &rest); one && n < WORDS;
 	     one = strtok_r(NULL, " \t", &rest))
 		word[n++] = one;
-	for (i = 0; n && i < sizeof(commands) / sizeof(commands[0]); i++)
-		if (!strcmp(commands[i].name, word[0]))
-			return commands[i].run(d, word, out);
-	if (n)
-		kf_text_addf(out, "Unknown command: %s\n", word[0]);
-	return 0;
+	if (!n)
+		return;
+	for (i = 0; i < sizeof(commands) / sizeof(commands[0]); i++)
+		if (!strcmp(commands[i].name, word[0])) {
+			commands[i].run(d, word, out);
+			return;
+		}
+	kf_text_addf(out, "Unknown command \"%s\"\n", word[0]);
 }

@@ -1,4 +1,4 @@
-/* nvidia-cuda-mps-control -d: see mps.h and daemon.h. */
+/* nvidia-cuda-mps-control as a daemon: its directory, its loop; see mps.h and daemon.h. */
 #include "mps/daemon.h"
 
 #include <errno.h>
@@ -22,70 +22,72 @@ static struct kf_mps_daemon here;
 
 /* --- the loop --- */
 
-static void hear_signal(void)
+static void hear_signal(struct kf_mps_daemon *d)
 {
 	struct signalfd_siginfo info;
 
-	if (read(here.signals, &info, sizeof(info)) != sizeof(info))
+	if (read(d->signals, &info, sizeof(info)) != sizeof(info))
 		return;
 	if (info.ssi_signo == SIGCHLD)
-		kf_mps_children_bury(&here);
+		kf_mps_children_bury(d);
 	else
-		here.quits = 2;
+		d->over = 1;
 }
 
-/* One that is held waits for the end of another's question. */
-static struct pollfd of_interest(struct kf_mps_connection *c)
+int kf_mps_wait(struct kf_mps_daemon *d, int fd)
 {
-	if (!here.asker)
-		c->held = 0;
-	return (struct pollfd){c->fd, c->held ? 0 : POLLIN, 0};
-}
+	struct pollfd p[2] = {{fd, POLLIN, 0}, {d->signals, POLLIN, 0}};
 
-/* quits: 1, when the clients are gone; 2, at once. */
-static int is_over(void)
-{
-	unsigned i, left = 0;
-
-	if (!here.quits)
-		return 0;
-	for (i = 0; i < KF_MPS_SERVERS; i++) {
-		if (!here.server[i].pid)
+	while (!d->over) {
+		if (poll(p, 2, -1) < 0)
 			continue;
-		if (here.quits == 2 || !here.server[i].n_clients)
-			kf_mps_child_end(&here.server[i]);
-		left++;
+		if (p[1].revents)
+			hear_signal(d);
+		if (p[0].revents)
+			return 0;
 	}
-	return !left;
+	return -1;
 }
 
-static void loop(void)
+/* While a server starts, nobody is served: the daemon waits for it. */
+static int one_starts(const struct kf_mps_daemon *d)
 {
-	static struct pollfd p[2 + KF_MPS_SERVERS + KF_MPS_CONNECTIONS];
-	struct pollfd *of_server = p + 2, *of_connection = of_server + KF_MPS_SERVERS;
 	unsigned i;
 
-	while (!is_over()) {
-		p[0] = (struct pollfd){here.listener, POLLIN, 0};
-		p[1] = (struct pollfd){here.signals, POLLIN, 0};
+	for (i = 0; i < KF_MPS_SERVERS; i++)
+		if (d->server[i].pid && !d->server[i].ready)
+			return 1;
+	return 0;
+}
+
+static void loop(struct kf_mps_daemon *d)
+{
+	static struct pollfd p[3 + KF_MPS_SERVERS + KF_MPS_PENDING];
+	struct pollfd *of_server = p + 3, *of_pending = of_server + KF_MPS_SERVERS;
+	unsigned i;
+
+	while (!d->over) {
+		int busy = one_starts(d);
+
+		p[0] = (struct pollfd){d->signals, POLLIN, 0};
+		p[1] = (struct pollfd){busy ? -1 : d->listener, POLLIN, 0};
+		p[2] = (struct pollfd){busy ? -1 : d->privileged, POLLIN, 0};
 		for (i = 0; i < KF_MPS_SERVERS; i++)
-			of_server[i] = (struct pollfd){here.server[i].pid ? here.server[i].fd : -1,
-						       POLLIN, 0};
-		for (i = 0; i < KF_MPS_CONNECTIONS; i++)
-			of_connection[i] = of_interest(&here.connection[i]);
-		if (poll(p, sizeof(p) / sizeof(p[0]), -1) < 0)
+			of_server[i] =
+				(struct pollfd){d->server[i].pid ? d->server[i].fd : -1, POLLIN, 0};
+		for (i = 0; i < d->n_pending; i++)
+			of_pending[i] = (struct pollfd){d->pending[i].fd, 0, 0};
+		if (poll(p, 3 + KF_MPS_SERVERS + d->n_pending, -1) < 0)
 			continue;
 		for (i = 0; i < KF_MPS_SERVERS; i++)
-			if (here.server[i].pid && of_server[i].revents)
-				kf_mps_child_hear(&here, &here.server[i]);
-		if (p[1].revents)
-			hear_signal();
-		for (i = 0; i < KF_MPS_CONNECTIONS; i++)
-			if (here.connection[i].fd >= 0 && of_connection[i].revents)
-				kf_mps_connection_hear(&here, &here.connection[i]);
+			if (d->server[i].pid && of_server[i].revents)
+				kf_mps_child_hear(&d->server[i]);
 		if (p[0].revents)
-			kf_mps_connection_take(&here);
-		kf_mps_connections_admit(&here);
+			hear_signal(d);
+		kf_mps_serve_pending(d);
+		for (i = 1; i < 3; i++)
+			if (p[i].revents && !d->over && !one_starts(d))
+				kf_mps_serve(d, p[i].fd);
 	}
 }
 
@@ -96,42 +98,59 @@ static int in_pipe(const char *name, char *path, size_t size)
 	return (size_t)snprintf(path, size, "%s/%s", here.pipe, name) < size ? 0 : -1;
 }
 
-/* The one daemon of this directory. */
-static int lock_directory(void)
+/* Written, and held locked: the one daemon of this directory. */
+static int write_pid(void)
 {
 	char path[PATH_MAX];
 	int fd;
 
-	if (in_pipe(KF_MPS_LOCK, path, sizeof(path)) < 0)
+	if (in_pipe(KF_MPS_PID_FILE, path, sizeof(path)) < 0)
 		return -1;
 	fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
-	return fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) == 0 ? 0 : -1;
+	if (fd < 0)
+		return -1;
+	if (flock(fd, LOCK_EX | LOCK_NB) < 0) {
+		printf("An instance of this daemon is already running\n");
+		close(fd);
+		return -1;
+	}
+	return ftruncate(fd, 0) < 0 || dprintf(fd, "%d", (int)getpid()) < 0 ? -1 : 0;
 }
 
-static int listen_here(void)
+static int listen_at(const char *name, unsigned mode)
 {
 	struct sockaddr_un at = {.sun_family = AF_UNIX};
 	const int on = 1;
+	int fd;
 
-	if (in_pipe(KF_MPS_SOCKET, at.sun_path, sizeof(at.sun_path)) < 0)
+	if (in_pipe(name, at.sun_path, sizeof(at.sun_path)) < 0)
 		return -1;
 	unlink(at.sun_path);
-	here.listener = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
-	if (here.listener < 0 ||
-	    setsockopt(here.listener, SOL_SOCKET, SO_PASSCRED, &on, sizeof(on)) < 0 ||
-	    bind(here.listener, (struct sockaddr *)&at, sizeof(at)) < 0 ||
-	    chmod(at.sun_path, 0666) < 0 || listen(here.listener, 128) < 0)
+	fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+	if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_PASSCRED, &on, sizeof(on)) < 0 ||
+	    bind(fd, (struct sockaddr *)&at, sizeof(at)) < 0 || chmod(at.sun_path, mode) < 0 ||
+	    listen(fd, 128) < 0)
 		return -1;
-	return 0;
+	return fd;
 }
 
-static void write_pid(void)
+static int make_files(void)
 {
-	char path[PATH_MAX], text[16];
-	int n = snprintf(text, sizeof(text), "%d", (int)getpid());
+	char path[PATH_MAX];
+	int fd;
 
-	if (in_pipe(KF_MPS_PID_FILE, path, sizeof(path)) == 0)
-		kf_write_file(path, text, (size_t)n, 0644, 0, NULL);
+	if (in_pipe(KF_MPS_LOG_PIPE, path, sizeof(path)) < 0)
+		return -1;
+	unlink(path);
+	if (mkfifo(path, 0777) < 0 || in_pipe(KF_MPS_LOCK, path, sizeof(path)) < 0)
+		return -1;
+	fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
+	if (fd < 0)
+		return -1;
+	close(fd);
+	here.privileged = listen_at(KF_MPS_PRIVILEGED, 0755);
+	here.listener = listen_at(KF_MPS_SOCKET, 0666);
+	return here.listener < 0 || here.privileged < 0 ? -1 : 0;
 }
 
 static void take_defaults(void)
@@ -161,41 +180,36 @@ static int watch_signals(void)
 
 static int begin(void)
 {
-	unsigned i;
-
-	for (i = 0; i < KF_MPS_CONNECTIONS; i++)
-		here.connection[i].fd = -1;
+	umask(0);
 	take_defaults();
-	if (kf_make_dirs(here.pipe, 0777, NULL) < 0 || kf_make_dirs(here.logs, 0755, NULL) < 0 ||
-	    kf_mps_log_open(here.logs, "control.log", "Control") < 0)
+	if (kf_make_dirs(here.pipe, 0777, NULL) < 0 ||
+	    (here.logs && kf_make_dirs(here.logs, 0755, NULL) < 0) ||
+	    kf_mps_log_open(here.logs, "control.log") < 0 || write_pid() < 0 ||
+	    watch_signals() < 0 || make_files() < 0)
 		return -1;
-	if (lock_directory() < 0) {
-		fprintf(stderr, "An instance of this daemon is already running\n");
-		return -1;
-	}
-	if (watch_signals() < 0 || listen_here() < 0)
-		return -1;
-	write_pid();
+	kf_mps_log_as("Control");
 	kf_mps_log("Starting control daemon using socket %s/" KF_MPS_SOCKET, here.pipe);
 	kf_mps_log("To connect CUDA applications to this daemon, set env "
 		   "CUDA_MPS_PIPE_DIRECTORY=%s",
 		   here.pipe);
+	kf_mps_log("CUDA MPS Control binary version: 13000");
 	return 0;
 }
 
+/* As was seen: the sockets and the lock stay. */
 static void clean_up(void)
 {
-	static const char *const files[] = {KF_MPS_SOCKET, KF_MPS_PID_FILE, KF_MPS_LOCK};
+	static const char *const files[] = {KF_MPS_LOG_PIPE, KF_MPS_PID_FILE};
 	char path[PATH_MAX];
 	unsigned i;
 
 	for (i = 0; i < sizeof(files) / sizeof(files[0]); i++)
 		if (in_pipe(files[i], path, sizeof(path)) == 0)
 			unlink(path);
-	kf_mps_log("Exit");
+	kf_mps_log("Exit with status 0");
 }
 
-/* The parent goes when the child listens: 0, or 1 when it could not. */
+/* The parent goes when the child listens: with 0, or with 1 when it could not. */
 static int in_the_background(int *ready)
 {
 	int pair[2];
@@ -217,26 +231,34 @@ static int in_the_background(int *ready)
 	return 0;
 }
 
-int kf_mps_daemon(const char *pipe, const char *logs, int foreground, int multiuser)
+static int detach(int ready)
 {
-	int ready = -1, null;
+	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
 	const char ok = 0;
 
+	if (null < 0 || dup2(null, 0) < 0 || dup2(null, 1) < 0 || dup2(null, 2) < 0 ||
+	    write(ready, &ok, 1) < 0)
+		return -1;
+	close(ready);
+	return 0;
+}
+
+int kf_mps_daemon(const char *pipe, const char *logs, int foreground, int multiuser)
+{
+	int ready = -1;
+
 	here.pipe = pipe;
-	here.logs = logs;
+	here.logs = foreground ? NULL : logs;
 	here.multiuser = multiuser;
 	if (!foreground && in_the_background(&ready) < 0)
 		return 1;
-	if (begin() < 0)
+	if (begin() < 0) {
+		fflush(stdout);
 		return 1;
-	if (!foreground) {
-		null = open("/dev/null", O_RDWR | O_CLOEXEC);
-		if (null < 0 || dup2(null, 0) < 0 || dup2(null, 1) < 0 || dup2(null, 2) < 0 ||
-		    write(ready, &ok, 1) < 0)
-			return 1;
-		close(ready);
 	}
-	loop();
+	if (!foreground && detach(ready) < 0)
+		return 1;
+	loop(&here);
 	clean_up();
 	return 0;
 }

@@ -52,8 +52,3 @@ void kf_sim_mps_clients(struct kf_sim *sim, unsigned most)
 {
 	__atomic_store_n(&sim->state->mps_clients, most, __ATOMIC_RELEASE);
 }
-
-void kf_sim_mps_shm(struct kf_sim *sim, int back)
-{
-	__atomic_store_n(&sim->state->mps_shm_full, !back, __ATOMIC_RELEASE);
-}

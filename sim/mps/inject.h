@@ -18,5 +18,3 @@ int kf_sim_mps_hang(struct kf_sim *sim, unsigned gpu, unsigned gi, unsigned ci, 
 		    struct kf_error *err);
 /* How many clients a server takes from now on; 0: as many as the driver's. */
 void kf_sim_mps_clients(struct kf_sim *sim, unsigned most);
-/* There is no room in /dev/shm for what a server or a client puts there; or (back) there is. */
-void kf_sim_mps_shm(struct kf_sim *sim, int back);

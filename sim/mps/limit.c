@@ -12,7 +12,7 @@ int kf_mps_bytes_parse(const char *text, uint64_t *ret)
 	static const struct {
 		const char *unit;
 		unsigned shift;
-	} units[] = {{"", 0}, {"K", 10}, {"KB", 10}, {"M", 20}, {"MB", 20}, {"G", 30}, {"GB", 30}};
+	} units[] = {{"", 20}, {"M", 20}, {"MB", 20}, {"G", 30}, {"GB", 30}};
 	char *end;
 	uint64_t v;
 	size_t i;
@@ -26,6 +26,14 @@ int kf_mps_bytes_parse(const char *text, uint64_t *ret)
 			return v <= UINT64_MAX >> units[i].shift ? 0 : -1;
 		}
 	return -1;
+}
+
+uint64_t kf_mps_bytes_read(const char *text)
+{
+	char *end;
+	uint64_t v = (uint64_t)strtoll(text, &end, 10);
+
+	return end[0] == 'G' || end[0] == 'g' ? v << 30 : v << 20;
 }
 
 int kf_mps_limits_set(struct kf_mps_limits *l, const char *device, uint64_t bytes)
@@ -95,7 +103,7 @@ int kf_mps_percent_parse(const char *text, unsigned *ret)
 	if (!isdigit((unsigned char)text[0]))
 		return -1;
 	v = strtod(text, &end);
-	if (*end || v < 0 || v > 100)
+	if (*end || v <= 0 || v > 100)
 		return -1;
 	*ret = (unsigned)(v * 10 + 0.5);
 	return 0;

@@ -1,4 +1,4 @@
-/* control.log and server.log. */
+/* control.log and server.log; in the foreground all of it goes to standard output. */
 #include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
@@ -9,21 +9,29 @@
 #include "mps/mps.h"
 
 static int file = -1;
-static const char *speaker = "";
+static const char *speaker = "Other";
 
-int kf_mps_log_open(const char *dir, const char *name, const char *who)
+int kf_mps_log_open(const char *dir, const char *name)
 {
 	char path[PATH_MAX];
 
+	if (!dir || !*dir) {
+		file = fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 10);
+		return 0;
+	}
 	snprintf(path, sizeof(path), "%s/%s", dir, name);
 	file = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
-	speaker = who;
 	return file < 0 ? -1 : 0;
+}
+
+void kf_mps_log_as(const char *who)
+{
+	speaker = who;
 }
 
 void kf_mps_log(const char *fmt, ...)
 {
-	char line[1024], at[32];
+	char line[4096], at[32];
 	struct timeval now;
 	struct tm tm;
 	va_list ap;
@@ -43,6 +51,6 @@ void kf_mps_log(const char *fmt, ...)
 		n = sizeof(line) - 2;
 	line[n++] = '\n';
 	if (write(file, line, (size_t)n) < 0) {
-		/* a full disk: NVIDIA's goes on as well */
+		/* a full disk: there is nothing to be done about it, and clients matter more */
 	}
 }

@@ -1,9 +1,11 @@
 /*
  * nvidia-cuda-mps-server: started by the control daemon, which speaks to it on descriptor 3 in
- * lines of text: "begin" with the first limits, "client PID UID" with the client's descriptor, or a
- * command. It answers "answer TEXT" and tells "state ACTIVE" and "clients 3 7" (it has three, and
- * was given seven so far) whenever that changes.
+ * lines of text: "begin" with the first limits, "client PID UID" with a client's descriptor, or a
+ * command. It answers "answer TEXT" and tells "state ACTIVE" and "clients 3 7" (it has three
+ * processes, and was given seven channels so far) whenever that changes.
  */
+#include "mps/server.h"
+
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -16,10 +18,7 @@
 #include "base/own.h"
 #include "core/find.h"
 #include "cuda/abi.h"
-#include "mps/mps.h"
-#include "mps/server.h"
 #include "mps/socket.h"
-#include "mps/wire.h"
 
 #define CONTROL 3
 
@@ -27,7 +26,9 @@
 #define WHOLE_MIB 66
 #define SLICE_MIB 60
 
-struct kf_mps_server kf_mps_here = {.shares = {.percent_x10 = 1000}};
+struct kf_mps_server kf_mps_here = {.percent_x10 = 1000};
+
+static int shuts_down;
 
 static const char *const states[] = {"INITIALIZING", "ACTIVE", "FAULT"};
 
@@ -50,11 +51,41 @@ static void set_state(enum kf_mps_state state)
 	tell("state", kf_mps_state_name());
 }
 
+/* --- who there is --- */
+
+struct kf_mps_client *kf_mps_process(pid_t pid)
+{
+	unsigned i;
+
+	for (i = 0; i < kf_mps_here.n_clients; i++)
+		if (kf_mps_here.client[i].pid == pid && !kf_mps_here.client[i].context)
+			return &kf_mps_here.client[i];
+	return NULL;
+}
+
+unsigned kf_mps_n_processes(void)
+{
+	unsigned i, n = 0;
+
+	for (i = 0; i < kf_mps_here.n_clients; i++)
+		n += !kf_mps_here.client[i].context;
+	return n;
+}
+
+unsigned kf_mps_n_contexts(pid_t pid)
+{
+	unsigned i, n = 0;
+
+	for (i = 0; i < kf_mps_here.n_clients; i++)
+		n += kf_mps_here.client[i].pid == pid && kf_mps_here.client[i].context;
+	return n;
+}
+
 static void tell_clients(void)
 {
 	char n[32];
 
-	snprintf(n, sizeof(n), "%u %u", kf_mps_here.n_clients, kf_mps_here.n_given);
+	snprintf(n, sizeof(n), "%u %u", kf_mps_n_processes(), kf_mps_here.n_given);
 	tell("clients", n);
 }
 
@@ -69,46 +100,77 @@ static unsigned most_clients(void)
 
 	if (s->mps_clients) /* kerf sim mps clients */
 		return s->mps_clients;
-
 	kf_sim_lock(s);
 	for (i = 0; i < kf_mps_here.seen.n; i++) {
 		const struct kf_sim_spot *at = &kf_mps_here.seen.at[i];
-		unsigned slices;
+		unsigned part;
 
 		if (at->gi == KF_SIM_NONE)
 			continue;
-		slices = kf_sim_spot_slices(s, at);
-		if (all * slices / kf_sim_spot_product(s, at)->shape.slices < least)
-			least = all * slices / kf_sim_spot_product(s, at)->shape.slices;
+		part = all * kf_sim_spot_slices(s, at) / kf_sim_spot_product(s, at)->shape.slices;
+		if (part < least)
+			least = part;
 	}
 	kf_sim_unlock(s);
 	return least;
 }
 
-/* --- clients --- */
+/* --- limits --- */
 
+int kf_mps_device_find(const char *device)
+{
+	const struct kf_mps_limit named = {.bytes = 0};
+	struct kf_mps_limit l = named;
+	unsigned i, n = kf_mps_here.seen.n;
+	int found = -1;
+
+	snprintf(l.device, sizeof(l.device), "%s", device);
+	kf_sim_lock(kf_mps_here.sim.state);
+	for (i = 0; i < n && found < 0; i++)
+		if (kf_mps_limit_is_of(kf_mps_here.sim.state, &l, &kf_mps_here.seen.at[i], i))
+			found = (int)i;
+	kf_sim_unlock(kf_mps_here.sim.state);
+	return found;
+}
+
+/* A number is taken whether there is such a device or not. */
+int kf_mps_set_memory(const char *device, uint64_t bytes)
+{
+	int i = kf_mps_device_find(device);
+
+	if (i < 0 && (device[0] < '0' || device[0] > '9')) {
+		kf_mps_log("Device with matching device ID: %s not found.", device);
+		return -1;
+	}
+	if (i >= 0)
+		kf_mps_here.memory_bytes[i] = bytes;
+	kf_mps_log("Device pinned memory limit for device %s set to 0x%llx bytes", device,
+		   (unsigned long long)bytes);
+	return 0;
+}
+
+/* What a client may have is settled with its descriptor, before it has said a word. */
 static void settle(struct kf_mps_client *c)
 {
-	struct kf_sim_state *s = kf_mps_here.sim.state;
 	struct kf_mps_message *m = &c->welcome;
 	unsigned i;
 
 	*m = (struct kf_mps_message){.verb = KF_MPS_WELCOME, .pid = (uint32_t)getpid()};
-	kf_sim_lock(s);
-	for (i = 0; i < kf_mps_here.seen.n && i < KF_MPS_DEVICES; i++) {
+	for (i = 0; i < kf_mps_here.seen.n; i++) {
 		const struct kf_sim_spot *at = &kf_mps_here.seen.at[i];
 
 		m->device[i] = (struct kf_mps_device){
 			.gpu = at->gpu,
 			.gi = at->gi,
 			.ci = at->ci,
-			.percent_x10 = kf_mps_here.shares.percent_x10,
-			.memory_bytes = kf_mps_limits_find(s, &kf_mps_here.shares.memory, at, i),
+			.percent_x10 = kf_mps_here.percent_x10,
+			.memory_bytes = kf_mps_here.memory_bytes[i],
 		};
 	}
 	m->n = i;
-	kf_sim_unlock(s);
 }
+
+/* --- clients --- */
 
 static void send_to(const struct kf_mps_client *c, const struct kf_mps_message *m)
 {
@@ -125,22 +187,47 @@ static void drop(struct kf_mps_client *c)
 	tell_clients();
 }
 
-/* Whoever may not come in is told so, and is no client. */
-static void refuse(struct kf_mps_client *c, unsigned result)
-{
-	c->welcome.result = result;
-	c->welcome.n = 0;
-	send_to(c, &c->welcome);
-	drop(c);
-}
-
 static unsigned n_welcomed(void)
 {
 	unsigned i, n = 0;
 
 	for (i = 0; i < kf_mps_here.n_clients; i++)
-		n += kf_mps_here.client[i].welcomed;
+		n += kf_mps_here.client[i].welcomed && !kf_mps_here.client[i].context;
 	return n;
+}
+
+/* 0, or why it may not come in. */
+static unsigned refusal(const struct kf_mps_client *c)
+{
+	const struct kf_mps_client *process = kf_mps_process(c->pid);
+
+	if (c->context)
+		return process && process->terminated ? CUDA_ERROR_MPS_CLIENT_TERMINATED : 0;
+	return n_welcomed() >= most_clients() ? CUDA_ERROR_MPS_MAX_CLIENTS_REACHED : 0;
+}
+
+/* 1: it is in; 0: it was sent away. */
+static int welcome(struct kf_mps_client *c)
+{
+	char name[128];
+
+	c->welcome.result = refusal(c);
+	c->welcome.n = c->welcome.result ? 0 : c->welcome.n;
+	send_to(c, &c->welcome);
+	if (c->welcome.result) {
+		drop(c);
+		return 0;
+	}
+	c->welcomed = 1;
+	if (!c->context)
+		return 1;
+	kf_sim_lock(kf_mps_here.sim.state);
+	kf_sim_spot_name(kf_mps_here.sim.state, &kf_mps_here.seen.at[0], name, sizeof(name));
+	kf_mps_log("Device %s (uuid %s) is associated", name,
+		   kf_sim_spot_uuid(kf_mps_here.sim.state, &kf_mps_here.seen.at[0]));
+	kf_sim_unlock(kf_mps_here.sim.state);
+	kf_mps_log("Status of client {PID: %d, Context ID: %u} is ACTIVE", (int)c->pid, c->context);
+	return 1;
 }
 
 /* While the server is in FAULT nobody new gets in: they wait. */
@@ -151,20 +238,19 @@ static void welcome_those_who_wait(void)
 	while (kf_mps_here.state == KF_MPS_ACTIVE && i < kf_mps_here.n_clients) {
 		struct kf_mps_client *c = &kf_mps_here.client[i];
 
-		if (!c->greeted || c->welcomed) {
+		if (!c->greeted || c->welcomed || welcome(c))
 			i++;
-			continue;
-		}
-		if (n_welcomed() >= most_clients()) {
-			kf_mps_log("Client %d refused: too many clients", (int)c->pid);
-			refuse(c, CUDA_ERROR_MPS_MAX_CLIENTS_REACHED);
-			continue;
-		}
-		c->welcomed = 1;
-		send_to(c, &c->welcome);
-		kf_mps_log("Status of client {0, %d} is ACTIVE", (int)c->pid);
-		i++;
 	}
+}
+
+static void log_context(const char *doing)
+{
+	char name[128];
+
+	kf_sim_lock(kf_mps_here.sim.state);
+	kf_sim_spot_name(kf_mps_here.sim.state, &kf_mps_here.seen.at[0], name, sizeof(name));
+	kf_sim_unlock(kf_mps_here.sim.state);
+	kf_mps_log("%s server context on device 0 (%s)", doing, name);
 }
 
 static void mend_if_all_are_gone(void)
@@ -176,16 +262,37 @@ static void mend_if_all_are_gone(void)
 			return;
 	if (kf_mps_here.state != KF_MPS_FAULTY)
 		return;
-	kf_mps_log("Destroy server context on device 0");
-	kf_mps_log("Creating server context on device 0");
+	log_context("Destroying");
+	log_context("Creating");
 	set_state(KF_MPS_ACTIVE);
+}
+
+static void exit_if_all_are_gone(void)
+{
+	if (!shuts_down || kf_mps_here.n_clients)
+		return;
+	kf_mps_log("Exiting");
+	_exit(0);
+}
+
+static void log_exit(const struct kf_mps_client *c)
+{
+	kf_mps_log("Server failed to recevie command with status 806, assuming client {PID: %d, "
+		   "Context ID: %u} exit",
+		   (int)c->pid, c->context);
+	if (!c->context)
+		kf_mps_log("Client process %d disconnected", (int)c->pid);
+	else
+		kf_mps_log("Client {PID: %d, Context ID: %u} exiting. Number of active client "
+			   "contexts is %u.",
+			   (int)c->pid, c->context, kf_mps_n_contexts(c->pid) - 1);
 }
 
 static void gone(struct kf_mps_client *c)
 {
-	kf_mps_log("Receive command failed, assuming client exit");
-	kf_mps_log("Client {0, %d} exit", (int)c->pid);
+	log_exit(c);
 	drop(c);
+	exit_if_all_are_gone();
 	mend_if_all_are_gone();
 	welcome_those_who_wait();
 }
@@ -212,8 +319,8 @@ static void fault(unsigned result)
 		if (!c->welcomed)
 			continue;
 		c->faulted = 1;
-		send_to(c, &m);
-		kf_mps_log("Client {0, %d} exit with status 806", (int)c->pid);
+		if (!c->context)
+			send_to(c, &m);
 	}
 	mend_if_all_are_gone();
 }
@@ -223,11 +330,15 @@ static void hear_client(struct kf_mps_client *c)
 	struct kf_mps_message m;
 	ssize_t n = kf_mps_hear(c->fd, &m, sizeof(m), MSG_DONTWAIT, NULL);
 
-	if (n != sizeof(m))
+	if (n != sizeof(m)) {
 		gone(c);
-	else if (m.verb == KF_MPS_HELLO && !c->greeted) {
+	} else if (m.verb == KF_MPS_HELLO && !c->greeted) {
 		c->greeted = 1;
 		c->slot = m.slot;
+		c->context = m.context;
+		kf_mps_log("Client {PID: %d, Context ID: %u} connected", (int)c->pid, c->context);
+		kf_mps_log("Creating worker thread for client {PID: %d, Context ID: %u}",
+			   (int)c->pid, c->context);
 		welcome_those_who_wait();
 	} else if (m.verb == KF_MPS_FAULT && c->welcomed) {
 		fault(m.result);
@@ -247,58 +358,73 @@ static void forget_rows(uint32_t slot)
 	kf_sim_unlock(s);
 }
 
+/* Its contexts are gone at once; the process stays a client until it exits. */
 int kf_mps_terminate(pid_t pid)
 {
 	struct kf_mps_message m = {.verb = KF_MPS_TERMINATED};
-	unsigned i;
+	struct kf_mps_client *process = kf_mps_process(pid);
 
-	for (i = 0; i < kf_mps_here.n_clients; i++) {
-		struct kf_mps_client *c = &kf_mps_here.client[i];
-
-		if (c->pid != pid)
-			continue;
-		kf_mps_log("Terminate client {0, %d}", (int)pid);
-		send_to(c, &m);
-		forget_rows(c->slot);
-		gone(c);
-		return 0;
-	}
-	return -1;
+	if (!process || !process->welcomed)
+		return -1;
+	kf_mps_log("MPS server requesting client {PID: %d, Context ID: 1} to exit", (int)pid);
+	process->terminated = 1;
+	send_to(process, &m);
+	forget_rows(process->slot);
+	kf_mps_log("Client termination succeeded.");
+	return 0;
 }
 
-/* "client PID UID": its limits are those of this moment. */
+/* "client PID UID" */
 static void new_client(const char *line, int fd)
 {
+	static unsigned ids;
 	struct kf_mps_client *c;
 	int pid, uid;
 
 	kf_mps_here.n_given++;
 	if (fd < 0 || sscanf(line, "client %d %d", &pid, &uid) != 2 ||
-	    kf_mps_here.n_clients == KF_MPS_CLIENTS) {
+	    kf_mps_here.n_clients == KF_MPS_CHANNELS) {
 		if (fd >= 0)
 			close(fd);
 		tell_clients();
 		return;
 	}
-	kf_mps_log("Received new client request");
 	c = &kf_mps_here.client[kf_mps_here.n_clients++];
-	*c = (struct kf_mps_client){.fd = fd, .pid = pid, .uid = (uid_t)uid};
+	*c = (struct kf_mps_client){.fd = fd, .pid = pid, .uid = (uid_t)uid, .id = ++ids};
+	kf_mps_log("Received new client request for {PID: %d, Context ID: %u}", pid,
+		   kf_mps_n_contexts(pid));
 	settle(c);
 	tell_clients();
 }
 
-/* "begin PERCENT_X10 DEVICE=BYTES,...": the daemon's defaults. */
+/* "begin PERCENT_X10 DEVICE=MIB,...": the daemon's defaults, in the order in which they were set.
+ */
 static void begin(const char *line)
 {
-	const char *limits;
+	struct kf_mps_limits l = {0};
+	unsigned i;
 	char *end;
 
-	kf_mps_here.shares.percent_x10 = (unsigned)strtoul(line + 6, &end, 10);
-	limits = end + strspn(end, " ");
-	kf_mps_limits_parse(limits, &kf_mps_here.shares.memory);
+	kf_mps_here.percent_x10 = (unsigned)strtoul(line + 6, &end, 10);
+	kf_mps_limits_parse(end + strspn(end, " "), &l);
+	for (i = 0; i < l.n; i++)
+		kf_mps_set_memory(l.of[i].device, l.of[i].bytes);
+	kf_mps_log("Active Threads Percentage set to %u.%u", kf_mps_here.percent_x10 / 10,
+		   kf_mps_here.percent_x10 % 10);
+	kf_mps_log("Server Priority set to 0");
+	kf_mps_log("Server has started");
+	set_state(KF_MPS_ACTIVE);
 }
 
 /* --- the loop --- */
+
+static void shut_down(void)
+{
+	kf_mps_log("Server has been notified to shutdown");
+	kf_mps_log("Waiting for current clients to finish");
+	shuts_down = 1;
+	exit_if_all_are_gone();
+}
 
 static void hear_control(void)
 {
@@ -321,8 +447,8 @@ static void hear_control(void)
 		return;
 	}
 	if (!strcmp(line, "shutdown")) {
-		kf_mps_log("Server exit");
-		_exit(0);
+		shut_down();
+		return;
 	}
 	kf_text_add(&answer, "answer ");
 	kf_mps_server_command(line, &answer);
@@ -343,7 +469,7 @@ static void hear_signal(int fd)
 
 static void loop(int signals)
 {
-	struct pollfd p[2 + KF_MPS_CLIENTS];
+	static struct pollfd p[2 + KF_MPS_CHANNELS];
 	unsigned i, n;
 
 	for (;;) {
@@ -366,8 +492,30 @@ static void loop(int signals)
 	}
 }
 
-/* The server's own row on each device. */
-static int settle_down(void)
+/* --- start --- */
+
+/* The server's own row on one device; -1: that is not to be had. */
+static int take_device(struct kf_sim_state *s, const struct kf_sim_spot *at)
+{
+	unsigned mode = kf_sim_now(s, at->gpu)->compute_mode;
+	struct kf_sim_process p = {
+		.pid = (uint32_t)getpid(),
+		.gpu = at->gpu,
+		.gi = at->gi,
+		.ci = at->ci,
+		.kind = KF_SIM_MPS_SERVER,
+		.client = kf_mps_here.sim.client,
+		.memory_mib = at->gi == KF_SIM_NONE ? WHOLE_MIB : SLICE_MIB,
+		.name = "nvidia-cuda-mps-server",
+	};
+
+	if (mode == 2 ||
+	    (mode == 3 && kf_sim_process_on(&kf_mps_here.sim, at->gpu, KF_SIM_NONE, KF_SIM_NONE)))
+		return -1;
+	return kf_sim_process_add(&kf_mps_here.sim, &p);
+}
+
+static int take_devices(void)
 {
 	struct kf_sim_state *s = kf_mps_here.sim.state;
 	unsigned i;
@@ -375,26 +523,8 @@ static int settle_down(void)
 
 	kf_sim_lock(s);
 	kf_sim_client_add(&kf_mps_here.sim);
-	for (i = 0; i < kf_mps_here.seen.n; i++) {
-		const struct kf_sim_spot *at = &kf_mps_here.seen.at[i];
-		struct kf_sim_process p = {
-			.pid = (uint32_t)getpid(),
-			.gpu = at->gpu,
-			.gi = at->gi,
-			.ci = at->ci,
-			.kind = KF_SIM_MPS_SERVER,
-			.client = kf_mps_here.sim.client,
-			.memory_mib = at->gi == KF_SIM_NONE ? WHOLE_MIB : SLICE_MIB,
-			.name = "nvidia-cuda-mps-server",
-		};
-		unsigned mode = kf_sim_now(s, at->gpu)->compute_mode;
-
-		if (mode == 2 || (mode == 3 && kf_sim_process_on(&kf_mps_here.sim, at->gpu,
-								 KF_SIM_NONE, KF_SIM_NONE)))
-			r = -1;
-		else
-			r = kf_sim_process_add(&kf_mps_here.sim, &p);
-	}
+	for (i = 0; i < kf_mps_here.seen.n; i++)
+		r |= take_device(s, &kf_mps_here.seen.at[i]);
 	kf_sim_unlock(s);
 	return r;
 }
@@ -408,6 +538,8 @@ static int see(void)
 	kf_sim_spots_see(kf_mps_here.sim.state, dev, getenv("CUDA_VISIBLE_DEVICES"), NULL,
 			 &kf_mps_here.seen);
 	kf_sim_unlock(kf_mps_here.sim.state);
+	if (kf_mps_here.seen.n > KF_MPS_DEVICES)
+		kf_mps_here.seen.n = KF_MPS_DEVICES;
 	return kf_mps_here.seen.n ? 0 : -1;
 }
 
@@ -422,30 +554,36 @@ static int watch_signals(void)
 	return signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 }
 
-/* nvidia-cuda-mps-server LOGS UID: the machine is opened before the user is changed. */
-int kf_mps_server(int argc, char **argv)
+/* The machine is opened before the user is changed, who may not be able to. */
+static int become(const char *user)
 {
-	uid_t uid;
+	uid_t uid = user ? (uid_t)strtoul(user, NULL, 10) : getuid();
+
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	if (kf_mps_machine(&kf_mps_here.sim) < 0 ||
+	    (uid != getuid() && setresuid(uid, uid, uid) < 0))
+		return -1;
+	return prctl(PR_SET_PDEATHSIG, SIGKILL); /* a change of user undoes it */
+}
+
+int kf_mps_server(void)
+{
 	int signals;
 
-	if (argc != 3)
-		return 1;
-	prctl(PR_SET_PDEATHSIG, SIGKILL);
-	kf_mps_log_open(argv[1], "server.log", "Server");
+	kf_mps_log_open(getenv(KF_MPS_LOGS), "server.log");
 	kf_mps_log("Startup");
-	if (kf_mps_machine(&kf_mps_here.sim) < 0)
+	kf_mps_log("Initializing server process");
+	if (become(getenv(KF_MPS_USER)) < 0)
 		return 1;
-	uid = (uid_t)strtoul(argv[2], NULL, 10);
-	if (uid != getuid() && setresuid(uid, uid, uid) < 0)
-		return 1;
-	prctl(PR_SET_PDEATHSIG, SIGKILL); /* a change of user undoes it */
+	kf_mps_log_as("Server");
 	signals = watch_signals();
-	if (signals < 0 || see() < 0 || settle_down() < 0) {
+	if (signals < 0 || see() < 0 || take_devices() < 0) {
 		kf_mps_log("Failed to start: no device is available");
 		return 1;
 	}
-	kf_mps_log("Server has started");
-	set_state(KF_MPS_ACTIVE);
+	log_context("Creating");
+	kf_mps_log("CUDA MPS Server for Linux/Unix. Binary version: 13000");
+	kf_mps_log("Display Driver version: %u", kf_mps_here.sim.state->machine.driver_major);
 	loop(signals);
 	return 0;
 }

@@ -1,43 +1,50 @@
 /*
  * What passes between an MPS client, the control daemon and the server.
  *
- * On the control socket: as recorded from NVIDIA's, as far as it can be seen from outside (who
- * sends, how many bytes, credentials, descriptors); the bytes themselves are not known and mean
- * nothing here.  Behind the descriptor that is passed: our own.
+ * On the control socket: NVIDIA's own, as a relay recorded it before a real daemon (H100, driver
+ * 580.159.04, 2026-11-25; docs/measured.md).  Behind the descriptor that is passed: ours.
+ *
+ * The socket is a SOCK_SEQPACKET one with SO_PASSCRED.  The daemon speaks first.  A client makes
+ *one connection at cuInit that it closes behind the greeting (is MPS there?), another one for the
+ * process, and one for each context:
+ *
+ *	daemon	"OUTBHELL\0"
+ *	client	"OUTBCRED\0"		with its credentials
+ *	client	02 00 00 00		a CUDA client
+ *	daemon	"OUTBCUFD\0"		with one descriptor: a socket, whose other end the server
+ *has client	00 00 00 00		got it, and closes
+ *
+ * The command line says 04 00 00 00 in that place, then for each command its length with "\n\0" as
+ * eight bytes and the text; it gets four zero bytes and the text of each output, ends with a length
+ * of 0 and is answered 01 00 00 00 00 00 00 00.  All numbers are little-endian.
+ *
+ * The daemon serves one connection at a time: whoever stalls in it holds up all others.
  */
 #pragma once
 
 #include <stdint.h>
 
-/* Below the pipe directory. */
-#define KF_MPS_SOCKET	    "control"
-#define KF_MPS_LOCK	    "control_lock"
-#define KF_MPS_PID_FILE	    "nvidia-cuda-mps-control.pid"
-#define KF_MPS_LOG_PIPE	    "log"
+/* Below the pipe directory; a client needs the first alone.  The modes are those that were seen. */
+#define KF_MPS_SOCKET	  "control"			/* 0666 */
+#define KF_MPS_PRIVILEGED "control_privileged"		/* 0755 */
+#define KF_MPS_LOCK	  "control_lock"		/* 0666 */
+#define KF_MPS_LOG_PIPE	  "log"				/* a FIFO, 0777 */
+#define KF_MPS_PID_FILE	  "nvidia-cuda-mps-control.pid" /* 0666, without a newline */
+
 #define KF_MPS_DEFAULT_PIPE "/tmp/nvidia-mps"
 #define KF_MPS_DEFAULT_LOG  "/var/log/nvidia-mps"
 
+/* The words, each sent with its NUL: 9 bytes. */
+#define KF_MPS_HELL "OUTBHELL"
+#define KF_MPS_CRED "OUTBCRED"
+#define KF_MPS_CUFD "OUTBCUFD"
+
+enum kf_mps_caller { KF_MPS_CLIENT = 2, KF_MPS_UI = 4 };
+
 /*
- * A connection to the control socket is a few messages, each with the sender's credentials, each
- * answered by one; with the last, a descriptor goes over.
+ * Between client and server, on the passed descriptor (SOCK_SEQPACKET).  All of one shape.  The
+ * process has one such channel (context 0), each of its contexts another one.
  */
-#define KF_MPS_MAX 4096
-
-struct kf_mps_step {
-	unsigned ask, answer;	      /* bytes; 0: none */
-	unsigned ask_fds, answer_fds; /* descriptors with it */
-};
-
-/* Who it is that connects is told by the first four bytes, which are ours. */
-enum kf_mps_caller { KF_MPS_CLIENT = 0x434D464B, KF_MPS_UI = 0x554D464B };
-
-/* Hello, credentials, the descriptor. */
-#define KF_MPS_STEPS                                                                               \
-	{                                                                                          \
-		{16, 16, 0, 0}, {32, 16, 0, 0}, {16, 0, 1, 0},                                     \
-	}
-
-/* Between client and server, on the passed descriptor (SOCK_SEQPACKET).  All of one shape. */
 enum kf_mps_verb {
 	KF_MPS_HELLO,	/* client: I am; slot is its place in the machine's table of clients */
 	KF_MPS_WELCOME, /* server: what you may have; result is a CUresult, 0 is welcome */
@@ -56,8 +63,9 @@ struct kf_mps_device {
 struct kf_mps_message {
 	uint32_t verb;
 	uint32_t result;
-	uint32_t pid; /* of the sender, as it sees itself */
-	uint32_t slot;
+	uint32_t pid;	  /* of the sender, as it sees itself */
+	uint32_t slot;	  /* HELLO */
+	uint32_t context; /* HELLO: 0 is the process */
 	uint32_t n;
 	struct kf_mps_device device[KF_MPS_DEVICES];
 };

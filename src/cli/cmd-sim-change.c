@@ -317,17 +317,13 @@ static int mps(struct kf_sim *sim, const struct options *o, struct kf_error *err
 	unsigned gpu;
 	uint64_t most;
 
-	if (!strcmp(what, "shm") && !of) {
-		kf_sim_mps_shm(sim, o->back);
-		return 0;
-	}
 	if (!strcmp(what, "clients") && of && kf_parse_uint(of, 1000, &most) == 0) {
 		kf_sim_mps_clients(sim, (unsigned)most);
 		return 0;
 	}
 	if (!of || (strcmp(what, "fault") != 0 && strcmp(what, "hang") != 0))
 		return kf_fail(err, KF_E_INPUT, 0,
-			       "mps wants DIR and fault GPU, hang GPU, clients MOST or shm");
+			       "mps wants DIR and fault GPU, hang GPU or clients MOST");
 	if (kf_sim_parse_gpu(sim, of, &gpu, err) < 0)
 		return -1;
 	if (!strcmp(what, "fault"))

@@ -35,7 +35,6 @@ static const char usage[] =
 	"       kerf sim mps DIR fault GPU [--gi G --ci C]    every client gets an error\n"
 	"       kerf sim mps DIR hang GPU [--gi G --ci C] [--back]\n"
 	"       kerf sim mps DIR clients MOST     that a server takes; 0: as the driver\n"
-	"       kerf sim mps DIR shm [--back]     /dev/shm is full for MPS\n"
 	"       kerf sim reset DIR GPU            as nvidia-smi --gpu-reset\n"
 	"       kerf sim reload|unload|load DIR   the driver\n"
 	"       kerf sim reboot DIR\n"

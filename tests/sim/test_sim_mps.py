@@ -4,9 +4,12 @@ import ctypes
 import os
 import pathlib
 import shutil
+import socket
+import struct
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 
 import pytest
@@ -150,6 +153,220 @@ def test_a_number_and_a_uuid_are_two_entries_and_the_last_one_set_counts(mps):
     assert daemon.client().until_full() == 2.25, "another device's"
 
 
+# --- the handshake, as it was recorded ---
+
+HELL, CRED, CUFD = b"OUTBHELL\0", b"OUTBCRED\0", b"OUTBCUFD\0"
+
+
+def call(pipe):
+    s = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    s.settimeout(10)
+    s.connect(str(pipe / "control"))
+    return s
+
+
+def test_a_client_is_given_a_socket_in_five_messages(mps):
+    daemon = mps(H200)
+    daemon.start()
+    with call(daemon.pipe) as s:
+        assert s.recv(64) == HELL
+        s.send(CRED)  # the kernel adds who we are
+        s.send(b"\2\0\0\0")
+        word, fds, _, _ = socket.recv_fds(s, 64, 4)
+        assert word == CUFD and len(fds) == 1
+        s.send(b"\0\0\0\0")
+        assert s.recv(64) == b"", "the daemon closes"
+    with socket.socket(fileno=fds[0]) as channel:
+        assert channel.family == socket.AF_UNIX and channel.type == socket.SOCK_SEQPACKET
+        pid, _, _ = struct.unpack("iII", channel.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
+        assert pid == daemon.pid, "the daemon made the pair"
+    assert f"NEW CLIENT {os.getpid()} from user {os.getuid()}: Server already exists" in \
+        daemon.log("control")
+
+
+def test_a_command_line_is_answered_in_frames(mps):
+    daemon = mps(H200)
+    with call(daemon.pipe) as s:
+        assert s.recv(64) == HELL
+        s.send(CRED)
+        s.send(b"\4\0\0\0")
+        for text in (b"get_server_list\n\0", b"get_default_active_thread_percentage\n\0"):
+            s.send(struct.pack("<Q", len(text)))
+            s.send(text)
+        s.send(struct.pack("<Q", 0))
+        assert s.recv(64) == bytes(4) + b"100.0"
+        assert s.recv(64) == b"\1\0\0\0\0\0\0\0"
+        assert s.recv(64) == b""
+
+
+def test_whoever_stalls_in_the_handshake_holds_up_all_others(mps):
+    daemon = mps(H200)
+    with call(daemon.pipe) as s:
+        assert s.recv(64) == HELL
+        other = daemon.client(wait=False)
+        assert not other.join(timeout=0.3)
+    other.join()
+    assert (other.error, other("compute()")) == (0, 0)
+
+
+def test_a_client_makes_three_connections_and_needs_the_socket_alone(mps, tmp_path):
+    daemon = mps(H200)
+    daemon.start("3G", 20)
+    (tmp_path / "gate").mkdir()
+    (tmp_path / "gate/control").symlink_to(daemon.pipe / "control")
+    before = daemon.log("control").count("Accepting connection")
+    client = daemon.client({"CUDA_MPS_PIPE_DIRECTORY": str(tmp_path / "gate")})
+    assert (client.error, client.sm) == (0, 26)
+    log = daemon.log("control")
+    assert log.count("Accepting connection") == before + 3
+    assert log.count("User did not send valid credentials") == 1
+    assert log.count(f"NEW CLIENT {client.pid}") == 2
+    assert sorted(os.listdir(daemon.pipe)) == [
+        "control", "control_lock", "control_privileged", "log", "nvidia-cuda-mps-control.pid"]
+
+
+def nobody(path):
+    pass
+
+
+def a_plain_file(path):
+    path.write_text("")
+
+
+def a_refused_connection(path):
+    s = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    s.bind(str(path))
+    s.close()
+
+
+def a_stream_socket(path):
+    s = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    s.bind(str(path))
+    s.listen()
+    return s
+
+
+def one_that_closes_at_once(path):
+    s = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    s.bind(str(path))
+    s.listen()
+    threading.Thread(target=lambda: s.accept()[0].close(), daemon=True).start()
+    return s
+
+
+@pytest.mark.parametrize("there", [nobody, a_plain_file, a_refused_connection, a_stream_socket,
+                                   one_that_closes_at_once])
+def test_without_a_greeting_there_is_no_mps_and_no_word_of_it(machine, program, tmp_path, there):
+    socket_kept_open = there(tmp_path / "control")
+    client = program(machine(H200), CUDA_MPS_PIPE_DIRECTORY=str(tmp_path))
+    assert (client.error, client.sm) == (0, 132)
+    if socket_kept_open:
+        socket_kept_open.close()
+
+
+# --- what the commands answer ---
+
+TEXTS = [
+    ("get_server_status 999999", "Server 999999 not found\n"),
+    ("get_server_status x", "A server PID is required\n"),
+    ("get_server_status SERVER", "ACTIVE\n"),
+    ("ps -p 747", "Server 747 not found\nServer 747 not found\n\n"),
+    ("get_client_list SERVER", "CLIENT\n"),
+    ("get_device_client_list", "[0] BUS:00.0, NVIDIA H200\nCLIENT.1\n"),
+    ("set_default_active_thread_percentage 40", "40.0\n"),
+    ("set_default_active_thread_percentage 101", "40.0\n"),
+    ("set_active_thread_percentage SERVER 33.3", "33.3\n"),
+    ("set_active_thread_percentage SERVER 0", "33.3\n"),
+    ("set_active_thread_percentage SERVER 1", "1.0\n"),
+    ("set_active_thread_percentage SERVER x", "1.0\n"),
+    ("set_active_thread_percentage SERVER", "1.0\n"),
+    ("set_active_thread_percentage 999999 50", "Server 999999 not found\n"),
+    ("get_default_device_pinned_mem_limit 0", ""),
+    ("set_default_device_pinned_mem_limit 0 2G", ""),
+    ("get_default_device_pinned_mem_limit 0", "2G\n"),
+    ("get_device_pinned_mem_limit SERVER 0", ""),
+    ("set_device_pinned_mem_limit SERVER 0 1500M", ""),
+    ("get_device_pinned_mem_limit SERVER UUID", "1G\n"),
+    ("set_device_pinned_mem_limit SERVER UUID 5G", ""),
+    ("get_device_pinned_mem_limit SERVER 0", "5G\n"),
+    ("set_device_pinned_mem_limit SERVER 0 1.5G", ""),
+    ("get_device_pinned_mem_limit SERVER 0", "1M\n"),
+    ("set_device_pinned_mem_limit SERVER 0 bogus", ""),
+    ("get_device_pinned_mem_limit SERVER 0", ""),
+    ("set_device_pinned_mem_limit SERVER GPU-00000000-0000-0000-0000-000000000000 4G", ""),
+    ("set_default_client_priority 1", ""),
+    ("get_default_client_priority", "1\n"),
+    ("start_server", "A user id (UID) is required to start a new server\n"),
+    ("lspart", 'Unknown command "lspart"\n'),
+    ("terminate_client SERVER 999999", "Invalid process 999999!\n1\n"),
+    ("terminate_client 999999 747", "Server 999999 not found\nServer 999999 not found!\n1\n"),
+    ("terminate_client SERVER", "Invalid process 0!\n1\n"),
+    ("terminate_client SERVER CLIENT", "0\n"),
+    ("get_client_list SERVER", "CLIENT\n"),  # as long as it lives
+]
+
+
+def test_what_the_commands_answer(mps):
+    daemon = mps(H200)
+    assert (daemon.do("get_server_list"), daemon.do("ps")) == ("", "Server not found\n")
+    server = daemon.start()
+    client = daemon.client()
+    bus = daemon.machine.show()["gpus"][0]["bus"].split(":")[1]
+    for command, text in TEXTS:
+        for name, value in (("SERVER", server), ("CLIENT", client.pid), ("UUID", daemon.uuid),
+                            ("BUS", bus)):
+            command, text = command.replace(name, str(value)), text.replace(name, str(value))
+        assert daemon.do(command) == text, command
+    assert daemon.do("bogus\nget_server_list\n") == f'Unknown command "bogus"\n{server}\n'
+    log = daemon.log()
+    assert "Device pinned memory limit for device 0 set to 0x5dc00000 bytes" in log
+    assert "Device with matching device ID: GPU-00000000-0000-0000-0000-000000000000 not found." in log
+    assert "Invalid percentage, expected between (0.0, 100.0]" in log
+
+
+def test_ps(mps):
+    daemon = mps(H200)
+    server = daemon.start()
+    client = daemon.client()
+    heading, row = daemon.do("ps").splitlines()
+    assert heading == ("PID       ID        SERVER         DEVICE                    NAMESPACE      "
+                       "COMMAND        ")
+    space = os.stat(f"/proc/{client.pid}/ns/pid").st_ino
+    assert row.split() == [str(client.pid), "1", str(server), daemon.uuid[:22], str(space),
+                           sys.executable]
+    assert [row.index(daemon.uuid[:22]), row.index(str(space))] == [35, 61]
+
+
+def test_quit(mps):
+    daemon = mps(H200)
+    server = daemon.start()
+    client = daemon.client()
+    quits = subprocess.Popen([daemon.program], env=daemon.env, stdin=subprocess.PIPE)
+    quits.stdin.write(b"quit\n")
+    quits.stdin.close()
+    await_("the server knows", lambda: "Waiting for current clients to finish" in daemon.log())
+    assert client("compute()") == 0
+    client.end()
+    assert quits.wait(10) == 0
+    await_("both are gone", lambda: not alive(daemon.pid) and not alive(server))
+    assert sorted(os.listdir(daemon.pipe)) == ["control", "control_lock", "control_privileged"]
+    assert daemon.log("control").splitlines()[-1].endswith("Exit with status 0")
+
+
+def test_in_the_foreground_all_is_said_on_standard_output(mps):
+    daemon = mps(H200)
+    env = dict(daemon.env, CUDA_MPS_PIPE_DIRECTORY=f"{daemon.folder}/other",
+               CUDA_MPS_LOG_DIRECTORY=f"{daemon.folder}/none")
+    second = subprocess.Popen([daemon.program, "-f"], env=env, stdout=subprocess.PIPE, text=True)
+    assert "Starting control daemon using socket" in second.stdout.readline()
+    pid = pathlib.Path(f"{daemon.folder}/other/nvidia-cuda-mps-control.pid")
+    await_("its pid", lambda: pid.exists() and pid.read_text() == str(second.pid))
+    second.terminate()
+    assert second.wait(10) == 0
+    second.stdout.close()
+    assert not os.path.exists(f"{daemon.folder}/none")
+
+
 # --- who is let in ---
 
 def as_user(uid):
@@ -262,9 +479,12 @@ def test_a_fault_is_everybodys(mps, driver):
     assert [c.answer() for c in others] == [cuda.ILLEGAL_ADDRESS] * 3
     assert events(1000) == 31
     assert daemon.status(server) == "FAULT"
-    log = daemon.log()
     for client in [*others, culprit]:
-        assert any(str(client.pid) in line and "806" in line for line in log.splitlines())
+        client.end()
+    await_("the server is back", lambda: daemon.status(server) == "ACTIVE")
+    log = daemon.log().splitlines()
+    for client in [*others, culprit]:
+        assert any(f"PID: {client.pid}" in line and "status 806" in line for line in log)
 
 
 def test_after_a_fault_new_clients_wait_for_the_last_victim(mps):
@@ -329,8 +549,11 @@ def test_a_server_that_hangs_holds_up_command_lines_and_mixes_no_answers(mps):
     next_ = subprocess.Popen(ask, env=daemon.env, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     next_.stdin.write(f"get_active_thread_percentage {server}\n".encode())
     next_.stdin.close()
-    await_("it waits", lambda: "get_active" in daemon.log("control").splitlines()[-1])
+    waits = daemon.client(wait=False)
+    assert not waits.join(timeout=0.3), "the daemon serves one after the other"
     daemon.machine.do("mps", "hang", 0, "--back")
+    waits.join()
+    assert waits.error == 0
     assert next_.stdout.read().strip() == b"100.0"
     next_.wait()
     assert daemon.status(server) == "ACTIVE"
