@@ -151,6 +151,7 @@ static int start(struct kf_agent *a, struct kf_error *err)
 
 	init_handles(a);
 	kf_agent_neighbours_start(a);
+	kf_agent_pause_start(a);
 	if (kf_agent_marks_start(a, err) < 0)
 		return -1;
 	if (open_state(a, err) < 0)
@@ -226,6 +227,7 @@ static void stop(struct kf_agent *a)
 	uv_timer_stop(&a->probe);
 	uv_timer_stop(&a->marks.timer);
 	uv_timer_stop(&a->neighbours.timer);
+	uv_timer_stop(&a->pause.timer);
 	kf_agent_kube_stop(a);
 	kf_agent_metrics_stop(a);
 	a->n_closing = 1;

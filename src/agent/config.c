@@ -334,6 +334,7 @@ static void reload(struct kf_agent *a)
 	set_trouble(a, &err);
 	kf_agent_config_tell(a);
 	if (answer == 0) {
+		kf_agent_health_rules(a);
 		kf_agent_publish(a);
 		kf_agent_read(a);
 	}

@@ -15,16 +15,35 @@
 /* A listener that ends sooner than this is not started again for as long, unless for other GPUs. */
 #define LISTENER_LIFE_MS 5000
 
-void kf_agent_health_start(struct kf_agent *a)
+/* What the settings have ignored.  1: other XIDs than before. */
+static int take_rules(struct kf_agent *a)
 {
+	struct kf_health_rules rules = {0};
 	struct kf_error err = {0};
 
-	if (kf_health_rules_parse(a->set->disable_healthchecks, a->set->enable_healthchecks,
-				  &a->health.rules, &err) == KF_HEALTH_ODD)
+	if (kf_health_rules_parse(a->set->disable_healthchecks, a->set->enable_healthchecks, &rules,
+				  &err) == KF_HEALTH_ODD)
 		kf_log_fail(KF_WARN, "health", &err, "passing it over");
+	if (!memcmp(&rules, &a->health.rules, sizeof(rules)))
+		return 0;
+	a->health.rules = rules;
 	if (kf_health_is_off(&a->health.rules))
 		kf_log(KF_INFO, "health",
 		       "health checks are switched off; a GPU that is lost is still Unhealthy");
+	return 1;
+}
+
+void kf_agent_health_start(struct kf_agent *a)
+{
+	take_rules(a);
+}
+
+void kf_agent_health_rules(struct kf_agent *a)
+{
+	if (!take_rules(a))
+		return;
+	kf_agent_forget_ailments(a); /* what is ill by the new rules as well is found anew */
+	kf_agent_listen(a);
 }
 
 const struct kf_ailment *kf_agent_ailment(const struct kf_agent *a, const char *id)
@@ -241,8 +260,13 @@ void kf_agent_listen(struct kf_agent *a)
 	uint32_t sum;
 	unsigned n = choose_gpus(a, gpus, &sum);
 
-	if (a->stopping || a->job_waits || kf_health_is_off(&a->health.rules))
+	if (a->stopping || a->job_waits)
 		return;
+	if (kf_health_is_off(&a->health.rules)) {
+		if (a->listener)
+			kf_listener_stop(a->listener);
+		return;
+	}
 	if (sum != a->listened_to)
 		a->deaf = 0;
 	if (a->listener) {

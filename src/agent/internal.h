@@ -12,6 +12,7 @@
 #include "agent/marks.h"
 #include "agent/neighbours.h"
 #include "agent/offers.h"
+#include "agent/pause.h"
 #include "agent/sale.h"
 #include "agent/withdraw.h"
 #include "cdi/runtime.h"
@@ -190,6 +191,7 @@ struct kf_agent {
 	struct kf_watch *pods_watch; /* while units are sold */
 	struct kf_marks marks;
 	struct kf_neighbours neighbours;
+	struct kf_pause pause;
 	int asking_sale;     /* an answer about it is on its way */
 	unsigned sale_asked; /* the listing that it is about */
 	unsigned sale_tries;
@@ -263,6 +265,7 @@ void kf_agent_features_told(struct kf_agent *a);
 
 /* health.c */
 void kf_agent_health_start(struct kf_agent *a);
+void kf_agent_health_rules(struct kf_agent *a); /* the settings are others, maybe */
 /* 1: the listener ends, and `done` comes with `a`; 0: there is none, and it does not. */
 int kf_agent_health_stop(struct kf_agent *a, void (*done)(void *ud));
 /* Have the listener that is wanted now: started, ended, or left as it is. */
@@ -318,6 +321,15 @@ void kf_agent_neighbours_read(struct kf_agent *a, const struct kf_job *job); /* 
 void kf_agent_neighbours_tell(struct kf_agent *a); /* Events, once the Node is known */
 /* Does NVIDIA's toolkit give GPUs to whoever names them?  Told when the answer changes. */
 void kf_agent_toolkit_look(struct kf_agent *a);
+
+/* pause.c */
+void kf_agent_pause_start(struct kf_agent *a);
+void kf_agent_pause_take(struct kf_agent *a, const struct kf_kube_node *node);
+/* May these steps be taken now?  1; or 0: kf_agent_mark is called once they may. */
+int kf_agent_pause(struct kf_agent *a, const struct kf_step *steps, unsigned n);
+/* 1 and a sentence while they may not. */
+int kf_agent_pause_waits(const struct kf_agent *a, char *out, size_t size);
+void kf_agent_pause_review(struct kf_agent *a); /* a pass is over: set them back, soon */
 
 /* allocate.c */
 extern const struct kf_kubelet_events kf_agent_kubelet_events;

@@ -370,6 +370,10 @@ static void act(struct kf_agent *a, int early_only)
 	if (!steps)
 		return;
 	n = select_steps(a, early_only, steps);
+	if (!kf_agent_pause(a, steps, n)) {
+		look_again(a, KF_WAIT_MS);
+		return;
+	}
 	if (!early_only)
 		kf_withdraw_begin(&a->withdrawals, a->node, steps, n);
 	if (kf_agent_start_job(a, steps, n, 0) < 0)
@@ -423,8 +427,11 @@ static const struct kf_setback *review_setbacks(struct kf_agent *a)
 static void say_pending(struct kf_agent *a)
 {
 	const struct kf_setback *s = review_setbacks(a);
+	char waits[300];
 
-	if (s && a->state != KF_STATE_REBOOTING)
+	if (kf_agent_pause_waits(a, waits, sizeof(waits)))
+		kf_agent_say(a, KF_STATE_PENDING, waits);
+	else if (s && a->state != KF_STATE_REBOOTING)
 		kf_agent_say(a, s->is_wait ? KF_STATE_PENDING : KF_STATE_FAILED, s->err.msg);
 	else if (s)
 		return;
@@ -635,6 +642,7 @@ void kf_agent_reconcile(struct kf_agent *a)
 	/* Holders and target count for what is offered; publishing what is there does nothing. */
 	kf_agent_publish(a);
 	kf_agent_show(a);
+	kf_agent_pause_review(a);
 	if (a->dirty)
 		kf_agent_mark(a);
 }

@@ -297,6 +297,7 @@ static void take_node(struct kf_agent *a, const struct kf_kube_node *node)
 	a->label_known = 1;
 	uv_timer_stop(&a->patience);
 	kf_agent_neighbours_take(a, node);
+	kf_agent_pause_take(a, node);
 	kf_agent_take_features(a, node);
 	kf_agent_config_label(a, plugin ? plugin : "");
 	kf_agent_config_tell(a);

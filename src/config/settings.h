@@ -110,9 +110,11 @@ enum kf_label_place { KF_LABELS_NODE, KF_LABELS_FILE, KF_LABELS_OFF };
 	  "has changed")                                                                           \
 	X(with_reboot, FLAG, "", "", "with-reboot", "WITH_REBOOT", "false",                        \
 	  "reboot the node when a MIG mode stays pending")                                         \
-	X(disable_healthchecks, TEXT, "", "", "disable-healthchecks", "DP_DISABLE_HEALTHCHECKS",   \
-	  "", "XIDs to ignore besides 13, 31, 43, 45, 68 and 109; xids: all; all: no checks")      \
-	X(enable_healthchecks, TEXT, "", "", "enable-healthchecks", "DP_ENABLE_HEALTHCHECKS", "",  \
+	X(disable_healthchecks, TEXT, "", "kerf.disableHealthChecks", "disable-healthchecks",      \
+	  "DP_DISABLE_HEALTHCHECKS", "",                                                           \
+	  "XIDs to ignore besides 13, 31, 43, 45, 68 and 109; xids: all; all: no checks")          \
+	X(enable_healthchecks, TEXT, "", "kerf.enableHealthChecks", "enable-healthchecks",         \
+	  "DP_ENABLE_HEALTHCHECKS", "",                                                            \
 	  "XIDs to heed all the same, those six included; all: every one")                         \
 	X(metrics_listen, TEXT, "", "", "metrics-listen", "DCGM_EXPORTER_LISTEN", "none",          \
 	  "where metrics are served, HOST:PORT or :PORT (dcgm-exporter's is :9400); none: "        \
@@ -152,6 +154,9 @@ enum kf_label_place { KF_LABELS_NODE, KF_LABELS_FILE, KF_LABELS_OFF };
 	  "nvidia.com/gpu=present:NoSchedule on our Node while it has GPUs")                       \
 	X(node_condition, FLAG, "", "", "node-condition", "KERF_NODE_CONDITION", "true",           \
 	  "the Node condition GPUHealthy")                                                         \
+	X(pause_operands, FLAG, "", "", "pause-operands", "KERF_PAUSE_OPERANDS", "false",          \
+	  "take the GPU operator's exporters off the node, by its gpu.deploy labels, while MIG "   \
+	  "modes or slices go, as NVIDIA's MIG manager does")                                      \
 	X(beside, ONE, "passive take", "", "beside", "KERF_BESIDE", "passive",                     \
 	  "while another device plugin serves the node's GPUs: offer nothing, or register all "    \
 	  "the same")                                                                              \

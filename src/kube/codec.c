@@ -125,6 +125,7 @@ struct kf_kube_pod *kf_kube_pod_free(struct kf_kube_pod *p)
 	free(p->phase);
 	free(p->node);
 	free(p->owner);
+	free(p->deploy);
 	free(p);
 	return NULL;
 }
@@ -142,6 +143,19 @@ static char *owner_of(json_t *meta)
 	return kf_strdup("");
 }
 
+/* By which of the operator's labels it came to this node (nvidia-stack.md 6). */
+static char *deploy_of(json_t *spec)
+{
+	static const char prefix[] = "nvidia.com/gpu.deploy.";
+	const char *key;
+	json_t *value;
+
+	json_object_foreach(json_object_get(spec, "nodeSelector"), key,
+			    value) if (!strncmp(key, prefix,
+						sizeof(prefix) - 1)) return kf_strdup(key);
+	return kf_strdup("");
+}
+
 static int fill_pod(struct kf_kube_pod *p, json_t *json)
 {
 	json_t *meta = json_object_get(json, "metadata");
@@ -153,9 +167,12 @@ static int fill_pod(struct kf_kube_pod *p, json_t *json)
 	p->phase = text(json_object_get(json, "status"), "phase");
 	p->node = text(json_object_get(json, "spec"), "nodeName");
 	p->owner = owner_of(meta);
+	p->deploy = deploy_of(json_object_get(json, "spec"));
 	p->deleting = json_is_string(json_object_get(meta, "deletionTimestamp"));
 	p->mirror = json_object_get(notes, "kubernetes.io/config.mirror") != NULL;
-	return p->namespace && p->name && p->uid && p->phase && p->node && p->owner ? 0 : -1;
+	return p->namespace && p->name && p->uid && p->phase && p->node && p->owner && p->deploy
+		       ? 0
+		       : -1;
 }
 
 int kf_kube_pod_read(json_t *json, struct kf_kube_pod **ret, struct kf_error *err)

@@ -32,6 +32,7 @@ struct kf_kube_pod {
 	char *node;   /* "" before it is scheduled */
 	char *owner;  /* kind of the controlling owner, or "" */
 	int deleting; /* deletionTimestamp is set */
+	char *deploy; /* the key nvidia.com/gpu.deploy.* of its nodeSelector, or "" */
 	int mirror;   /* a static pod's shadow: evicting it changes nothing */
 };
 

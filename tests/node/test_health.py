@@ -262,3 +262,30 @@ def test_many_events_leave_the_memory_flat(node):
     print(f"{EVENTS} events: RSS {before} -> {after} KiB")
     assert SANITIZED or after - before < 256
     wait_until(lambda: not unhealthy(node, MIG_1G), "it comes back")
+
+
+def test_what_the_file_ignores_counts_when_the_file_changes(node):
+    """NVIDIA's plugin reads DP_DISABLE_HEALTHCHECKS when it starts."""
+    file, log = node.folder / "config.yaml", "config.yaml: in force"
+    file.write_text("version: v1\nkerf: {disableHealthChecks: '119'}\n")
+    node.start("--config-file", file)
+    node.wait_allocatable({GPU: 8})
+    wait_until(lambda: listens(node), "the agent listens")
+    before = waits_of(node)
+    node.machine.sim("xid", 0, 119)
+    wait_until(lambda: waits_of(node) > before, "the event is taken")
+    assert ever_unhealthy(node, GPU) == set()
+    file.write_text("version: v1\n")
+    wait_until(lambda: log in node.agent.log(200), "the file is in force")
+    node.machine.sim("xid", 0, 119)
+    wait_until(lambda: len(ever_unhealthy(node, GPU)) == 1, "XID 119 counts")
+    file.write_text("version: v1\nkerf: {disableHealthChecks: all}\n")
+    wait_until(lambda: node.agent.logged("health checks are switched off"), "all are off")
+    node.wait_allocatable({GPU: 8})
+    calls = node.machine.show()["calls"]["by_name"]
+    wait_until(lambda: not listens(node), "nobody listens any more")
+    assert calls["nvmlEventSetCreate"] >= 1
+    file.write_text("version: v1\n")
+    wait_until(lambda: listens(node), "the agent listens again")
+    node.machine.sim("xid", 3, 119)
+    wait_until(lambda: len(ever_unhealthy(node, GPU)) == 2, "and hears")
