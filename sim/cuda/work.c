@@ -13,6 +13,7 @@
 #include "cuda/library.h"
 
 struct launch {
+	const struct device *device;
 	unsigned threads; /* in all */
 	void **params;
 };
@@ -64,31 +65,30 @@ static CUresult fill(const struct launch *l)
 	return CUDA_SUCCESS;
 }
 
-/* spin(ns): works for so long */
+/* spin(cycles): works for so many of the SM's clock */
 static CUresult spin(const struct launch *l)
 {
 	uint64_t now = kf_sim_us();
+	const struct kf_sim_product *p = kf_sim_spot_product(kf_cuda.sim.state, &l->device->spot);
 
 	if (kf_cuda.idle_us < now)
 		kf_cuda.idle_us = now;
-	kf_cuda.idle_us += pointer(l, 0) / 1000;
+	kf_cuda.idle_us += pointer(l, 0) / (p->max_clock_mhz[1] ? p->max_clock_mhz[1] : 1000);
 	return CUDA_SUCCESS;
 }
 
-/* poke(address): writes there */
-static CUresult poke(const struct launch *l)
+/* bad(): writes to address 16, which is nobody's */
+static CUresult bad(const struct launch *l)
 {
 	void *memory;
 
-	TRY(at(pointer(l, 0), 4, &memory));
-	memset(memory, 0, 4);
-	return CUDA_SUCCESS;
+	return at(16, 4, &memory);
 }
 
 static struct kf_cuda_function kernels[] = {
 	{"fill", fill},
 	{"spin", spin},
-	{"poke", poke},
+	{"bad", bad},
 };
 
 CUresult cuModuleLoadData(CUmodule *module, const void *image)
@@ -156,13 +156,14 @@ CUresult cuLaunchKernel(CUfunction function, unsigned gx, unsigned gy, unsigned 
 			unsigned by, unsigned bz, unsigned shared, CUstream stream, void **params,
 			void **extra)
 {
-	struct launch l = {gx * gy * gz * bx * by * bz, params};
+	struct launch l = {NULL, gx * gy * gz * bx * by * bz, params};
 	struct device *d;
 	CUresult r;
 
 	ENTER();
 	TRY(kf_cuda_current(&d));
-	WANT(function && l.threads && (params || !l.threads));
+	WANT(function && l.threads && (params || function->run == bad));
+	l.device = d;
 	r = function->run(&l);
 	if (r == CUDA_ERROR_ILLEGAL_ADDRESS) { /* found out when somebody waits for it */
 		kf_cuda_fault();

@@ -15,7 +15,7 @@ OUT_OF_MEMORY, NOT_INITIALIZED, NO_DEVICE, UNAVAILABLE = 2, 3, 100, 46
 ILLEGAL_ADDRESS, CONNECTION_FAILED, RPC_FAILURE, NOT_READY = 700, 805, 806, 807
 MAX_CLIENTS, TERMINATED = 808, 810
 PTX = (".version 6.0\n.target sm_50\n.address_size 64\n" + "".join(
-    f".visible .entry {name}(.param .u64 p)\n{{\n ret;\n}}\n" for name in ("fill", "spin", "poke")))
+    f".visible .entry {name}(.param .u64 p)\n{{\n ret;\n}}\n" for name in ("fill", "spin", "bad")))
 
 
 class Client:
@@ -136,7 +136,7 @@ class Program:
         r = self.cu.cuMemGetInfo_v2(byref(free), byref(total))
         return [r, free.value // MIB, total.value // MIB]
 
-    def launch(self, kernel, parameter):
+    def launch(self, kernel, parameter=0):
         module, function = c_void_p(), c_void_p()
         parameter = c_ulonglong(parameter)
         params = (c_void_p * 1)(ctypes.cast(byref(parameter), c_void_p))
@@ -148,11 +148,13 @@ class Program:
         return self.cu.cuCtxSynchronize()
 
     def spin(self, seconds):
-        return self.launch("spin", int(seconds * 1e9)) or self.sync()
+        khz = c_int()
+        self.cu.cuDeviceGetAttribute(byref(khz), 13, 0)
+        return self.launch("spin", int(seconds * 1000 * khz.value)) or self.sync()
 
     def fault(self):
         """A write to address 16."""
-        return self.launch("poke", 16) or self.sync()
+        return self.launch("bad") or self.sync()
 
     def compute(self):
         """256 numbers by a kernel: 0, or what went wrong."""
