@@ -101,6 +101,14 @@ def test_a_clients_environment(mps, env, sms, gib):
     assert kinds == ["mps-server", "mps" if on_mps else "compute"]
 
 
+@pytest.mark.parametrize("memory, percent, sms, free", [("3G", 20, 26, 2949), ("4G", 50, 66, 3825)])
+def test_what_is_free_under_a_limit_is_what_the_context_leaves(mps, memory, percent, sms, free):
+    daemon = mps(H100)
+    daemon.start(memory, percent)
+    client = daemon.client()
+    assert (client.sm, client("info()")) == (sms, [0, free, 81079])
+
+
 @pytest.mark.parametrize("way", ["mem", "pitch", "asynchronous", "pool", "vmm", "managed", "array",
                                  "mipmapped"])
 def test_all_eight_ways_to_allocate_stop_at_the_limit(mps, way):
