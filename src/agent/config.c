@@ -288,7 +288,7 @@ void kf_agent_config_tell(struct kf_agent *a)
 				    a->config_err.code ? a->config_err.msg : NULL};
 	struct kf_error err = {0};
 
-	if (!a->kube || !a->label_known || a->stopping)
+	if (!a->kube || !a->label_known || a->stopping || a->leaving)
 		return;
 	tell_event(a);
 	if (a->config_patching || !strcmp(a->told_config, a->config_err.msg))

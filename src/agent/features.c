@@ -37,6 +37,17 @@ static int are_same(const struct kf_labels *a, const struct kf_labels *b)
 	return a->n == b->n && !memcmp(a->label, b->label, a->n * sizeof(*a->label));
 }
 
+void kf_agent_take_hardware(struct kf_agent *a, const struct kf_job *job)
+{
+	if (job->no_hardware && !a->no_hardware && a->features_seen.n)
+		kf_log(KF_INFO, "labels",
+		       "there is no driver and no GPU any more: the feature "
+		       "labels go");
+	a->no_hardware = job->no_hardware;
+	if (a->no_hardware)
+		kf_labels_done(&a->features);
+}
+
 void kf_agent_take_made(struct kf_agent *a, struct kf_labels *made)
 {
 	if (made->n == 0)
@@ -123,7 +134,7 @@ unsigned kf_agent_feature_edits(struct kf_agent *a, struct kf_labels *set, struc
 	unsigned i, n = 0;
 
 	*ret = NULL;
-	if (a->set->labels != KF_LABELS_NODE || a->features.n == 0 ||
+	if (a->set->labels != KF_LABELS_NODE || (a->features.n == 0 && !a->no_hardware) ||
 	    kf_now_ms() < a->features_after_ms)
 		return 0;
 	if (kf_labels_diff(&a->features_seen, &a->features, set, drop, &err) < 0) {

@@ -40,6 +40,7 @@
 #define KF_LABEL_PLUGIN	     "nvidia.com/device-plugin.config"
 #define KF_ANNOTATION_HEALTH "kerf.dev/health"
 #define KF_ANNOTATION_CONFIG "kerf.dev/config-reason"
+#define KF_ANNOTATION_REMOVE "kerf.dev/remove" /* asks us to take back what we have written */
 
 /* How often the driver and the holders are looked at when nothing happens. */
 #define KF_POLL_MS 10000
@@ -64,6 +65,13 @@ enum kf_state {
 };
 
 enum kf_chosen_by { KF_BY_NOBODY, KF_BY_SAVED, KF_BY_LABEL };
+
+enum kf_leaving {
+	KF_STAYING,
+	KF_LEAVING,	 /* the kubelet's lists and the CDI file are taken back */
+	KF_LEAVING_NODE, /* what is on the Node is */
+	KF_LEFT
+};
 
 /* Tells one writing of a file from the next. */
 struct kf_stamp {
@@ -128,6 +136,7 @@ struct kf_agent {
 	uv_fs_event_t config_watch;
 	uv_timer_t config_timer;
 	int stopping;
+	enum kf_leaving leaving;
 
 	/* observed */
 	struct kf_nvml *driver; /* the jobs' */
@@ -206,6 +215,7 @@ struct kf_agent {
 	unsigned patch_failures; /* in a row */
 	unsigned patch_said;	 /* `said`, as it was then */
 	uint64_t features_after_ms, features_made_ms;
+	int no_hardware;	   /* neither driver nor GPU: there is nothing to label */
 	unsigned features_refused; /* in a row */
 	unsigned features_told;	   /* the same ones, so often */
 	int rebooted;		   /* the Node said `rebooting` when we came up: it was tried */
@@ -253,6 +263,7 @@ int kf_features_make(const struct kf_settings *set, const struct kf_node *node, 
 char *kf_features_path(const struct kf_settings *set);
 /* Are labels to be made anew though nothing has changed (flags.gfd.sleepInterval)?  1 or 0. */
 int kf_agent_features_due(const struct kf_agent *a);
+void kf_agent_take_hardware(struct kf_agent *a, const struct kf_job *job);
 void kf_agent_take_made(struct kf_agent *a, struct kf_labels *made); /* a job's, taken; or none */
 void kf_agent_take_features(struct kf_agent *a, const struct kf_kube_node *node);
 unsigned kf_agent_feature_edits(struct kf_agent *a, struct kf_labels *set, struct kf_labels *drop,
@@ -330,6 +341,9 @@ int kf_agent_pause(struct kf_agent *a, const struct kf_step *steps, unsigned n);
 /* 1 and a sentence while they may not. */
 int kf_agent_pause_waits(const struct kf_agent *a, char *out, size_t size);
 void kf_agent_pause_review(struct kf_agent *a); /* a pass is over: set them back, soon */
+/* leave.c */
+void kf_agent_leave(struct kf_agent *a); /* take back what was written; told again: say so again */
+void kf_agent_leave_on(struct kf_agent *a, const struct kf_job *job); /* a job is done */
 
 /* allocate.c */
 extern const struct kf_kubelet_events kf_agent_kubelet_events;

@@ -10,6 +10,8 @@
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "cdi/spec.h"
+#include "labels/facts.h"
+#include "labels/file.h"
 #include "mig/mig.h"
 #include "nvml/nvml.h"
 #include "nvml/read.h"
@@ -264,6 +266,25 @@ static int nothing_new(const struct kf_job *job)
 	return access(path, F_OK) == 0;
 }
 
+/* What pods hold stays in the CDI file, so that their containers can restart. */
+static void take_back(struct kf_job *job)
+{
+	static const struct kf_node none;
+	struct kf_cdi_view view = {.root = kf_job_root(job->set),
+				   .host_root = kf_job_host_root(job->set),
+				   .node = &none,
+				   .files = job->new_files ? job->new_files : job->files,
+				   .caps = &job->caps};
+	kf_auto_mem char *features = kf_features_path(job->set);
+	struct kf_error err = {0};
+
+	if (job->set->labels == KF_LABELS_FILE && features && kf_labels_remove(features, &err) < 0)
+		trouble(job, &err);
+	if (job->set->cdi_dir[0] && !job->leave_cdi &&
+	    kf_spec_write(job->set->cdi_dir, &view, &job->holds, NULL, &err) < 0)
+		trouble(job, &err);
+}
+
 /* Device nodes and the CDI file, for what the node has now. */
 static void bring_up_to_date(struct kf_job *job)
 {
@@ -285,7 +306,7 @@ static void bring_up_to_date(struct kf_job *job)
 		if (kf_files_read(root, job->after->driver_version, &job->new_files, &err) < 0)
 			trouble(job, &err);
 	view.files = job->new_files ? job->new_files : job->files;
-	if (nothing_new(job))
+	if (job->leaving || nothing_new(job))
 		return;
 	if (job->set->labels != KF_LABELS_OFF)
 		labelled = kf_features_make(job->set, job->after, job->started_s, &job->features,
@@ -314,12 +335,27 @@ static void save(struct kf_job *job)
 		trouble(job, &err);
 }
 
-void kf_job_run(struct kf_job *job)
+/* Neither driver nor GPU: labels of before are of something that is gone. */
+static void look_for_hardware(struct kf_job *job)
+{
+	kf_auto_mem char *features = kf_features_path(job->set);
+	const char *root = kf_job_root(job->set);
+	struct kf_error err = {0};
+
+	job->no_hardware = job->driver_state == KF_DRIVER_ABSENT && kf_gpus_on_bus(root) == 0;
+	if (job->no_hardware && job->set->labels == KF_LABELS_FILE && features &&
+	    kf_labels_remove(features, &err) < 0)
+		trouble(job, &err);
+}
+
+static void run(struct kf_job *job)
 {
 	struct kf_error err = {0};
 
-	if (open_driver(job) < 0)
+	if (open_driver(job) < 0) {
+		look_for_hardware(job);
 		return;
+	}
 	carry_out(job);
 	read_node(job);
 	if (!job->after)
@@ -329,6 +365,13 @@ void kf_job_run(struct kf_job *job)
 		save(job);
 	if ((job->n_steps || job->save) && kf_intent_end(job->set->state_dir, &err) < 0)
 		trouble(job, &err);
+}
+
+void kf_job_run(struct kf_job *job)
+{
+	run(job);
+	if (job->leaving)
+		take_back(job);
 }
 
 static void on_work(uv_work_t *work)

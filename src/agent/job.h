@@ -52,6 +52,7 @@ struct kf_job {
 	struct kf_holds holds;
 	char config[64];
 	int save;      /* the node is as configured: remember its geometry */
+	int leaving;   /* CDI file and features file are taken back; see leave.c */
 	int leave_cdi; /* the CDI file is another plugin's at present */
 
 	/* out */
@@ -59,6 +60,7 @@ struct kf_job {
 	struct kf_error err;	    /* why not KF_DRIVER_OK */
 	struct kf_node *after;	    /* NULL when it could not be read */
 	struct kf_files *new_files; /* NULL: as before */
+	int no_hardware;	    /* no driver, and no GPU on the bus */
 	int opened;		    /* the driver's session is a new one */
 	int64_t started_s;	    /* of the program, for the labels */
 	struct kf_labels features;  /* out: GPU Feature Discovery's labels; empty: as before */

@@ -16,7 +16,7 @@
 
 static int can_tell(const struct kf_agent *a)
 {
-	return a->kube && a->label_known && !a->stopping;
+	return a->kube && a->label_known && !a->stopping && !a->leaving;
 }
 
 /* --- taints -------------------------------------------------------------------------------- */

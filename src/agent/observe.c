@@ -87,6 +87,7 @@ void kf_agent_take_job(struct kf_agent *a, struct kf_job *job)
 		a->quick_looks = KF_QUICK_LOOKS;
 	a->driver_state = job->driver_state;
 	a->driver_err = job->err;
+	kf_agent_take_hardware(a, job);
 	for (i = 0; i < job->n_troubles; i++)
 		kf_log_fail(KF_WARN, "agent", &job->trouble[i], "going on without");
 	if (job->new_files) {

@@ -22,9 +22,9 @@ struct kf_preference {
  * Several whole GPUs: those that are connected best, and leave the rest so (plan/align.h); a GPU
  * that does not answer is no candidate and takes nothing from the others.
  *
- * Else NVIDIA's rule (nvidia-stack.md 1.6, 2): of the GPU with fewest of its devices given away, or with
- * most under `packed`, those picked in this call counted; of the devices of one GPU likewise, by
- * their replicas.  Ties go to the lower GPU, so that the answer is the same each time.  Under
+ * Else NVIDIA's rule (nvidia-stack.md 1.6, 2): of the GPU with fewest of its devices given away, or
+ * with most under `packed`, those picked in this call counted; of the devices of one GPU likewise,
+ * by their replicas.  Ties go to the lower GPU, so that the answer is the same each time.  Under
  * `must-differ` a device that has none in this container comes first.
  *
  * `must` come first in the answer.  0 and out[0..size), pointers from the two lists; or negative:

@@ -182,6 +182,7 @@ static void on_job_done(struct kf_job *job)
 	}
 	kf_agent_count_job(a, job);
 	kf_agent_take_job(a, job);
+	kf_agent_leave_on(a, job);
 	kf_agent_metrics_go_on(a);
 	/* Whatever is still there was not destroyed: it may be allocated again until asked for. */
 	if (job->n_steps)
@@ -232,6 +233,7 @@ int kf_agent_start_job(struct kf_agent *a, const struct kf_step *steps, unsigned
 	job->caps = a->caps; /* stay where they cannot be read anew */
 	job->save = save;
 	job->cdi_written = a->cdi_written && !kf_agent_features_due(a);
+	job->leaving = a->leaving != KF_STAYING;
 	job->leave_cdi = a->neighbours.stance == KF_STANCE_PASSIVE;
 	job->started_s = a->started_s;
 	snprintf(job->config, sizeof(job->config), "%s", a->config);
@@ -634,7 +636,9 @@ void kf_agent_reconcile(struct kf_agent *a)
 {
 	if (a->job || a->stopping || a->driver_state == KF_DRIVER_UNKNOWN)
 		return;
-	if (a->config[0])
+	if (a->leaving)
+		let_go(a);
+	else if (a->config[0])
 		pursue(a);
 	else
 		leave_alone(a);

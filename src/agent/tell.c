@@ -38,7 +38,9 @@ static int is_withdrawn(const void *userdata, const char *id)
 
 static int is_ill(const void *userdata, const char *id)
 {
-	return kf_agent_ailment(userdata, id) != NULL;
+	const struct kf_agent *a = userdata;
+
+	return a->leaving || kf_agent_ailment(a, id) != NULL;
 }
 
 void kf_agent_offer_rules(const struct kf_agent *a, struct kf_offer_rules *ret)
@@ -259,7 +261,7 @@ void kf_agent_patch(struct kf_agent *a)
 
 	/* Before the Node has been seen we do not know what is selected, so there is nothing to
 	 * say. */
-	if (!a->kube || !a->label_known || a->patching || a->stopping ||
+	if (!a->kube || !a->label_known || a->patching || a->stopping || a->leaving ||
 	    uv_is_active((uv_handle_t *)&a->patch_timer))
 		return;
 	n = kf_agent_feature_edits(a, &set, &drop, &features);
@@ -306,6 +308,8 @@ static void take_node(struct kf_agent *a, const struct kf_kube_node *node)
 	kf_agent_patch(a);
 	kf_agent_taint(a);
 	kf_agent_tell_condition(a);
+	if (kf_kube_node_annotation(node, KF_ANNOTATION_REMOVE))
+		kf_agent_leave(a);
 }
 
 static void on_object(void *ud, enum kf_watch_type type, json_t *object)

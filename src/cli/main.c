@@ -19,6 +19,7 @@
 	X("MIG configurations, by hand", apply)                                                    \
 	X("MIG configurations, by hand", assert)                                                   \
 	X("MIG configurations, by hand", export)                                                   \
+	X("In a cluster", remove)                                                                  \
 	X("Files", config)                                                                         \
 	X("Files", completion)                                                                     \
 	X("Without a GPU", demo)                                                                   \

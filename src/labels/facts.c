@@ -1,6 +1,7 @@
 /* What labels say of a machine besides what its driver tells; see facts.h. */
 #include "labels/facts.h"
 
+#include <dirent.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -63,4 +64,29 @@ void kf_label_facts_read(const char *root, const char *machine_file, const struc
 		if (vgpu > 0 || (vgpu < 0 && ret->vgpu == 0))
 			ret->vgpu = vgpu;
 	}
+}
+
+/* A number that stands in hexadecimal in a file of a device's folder; 0 if it cannot be read. */
+static unsigned long read_number(const char *folder, const char *device, const char *file)
+{
+	kf_auto_mem char *path = kf_asprintf("%s/%s/%s", folder, device, file);
+	kf_auto_mem char *text = path ? kf_read_file(path, 64, NULL, NULL) : NULL;
+
+	return text ? strtoul(text, NULL, 16) : 0;
+}
+
+int kf_gpus_on_bus(const char *root)
+{
+	kf_auto_mem char *folder = kf_under(root, "/sys/bus/pci/devices");
+	DIR *dir = folder ? opendir(folder) : NULL;
+	struct dirent *e;
+	int found = 0;
+
+	if (!dir)
+		return -1;
+	while (!found && (e = readdir(dir)))
+		found = e->d_name[0] != '.' && read_number(folder, e->d_name, "vendor") == 0x10de &&
+			read_number(folder, e->d_name, "class") >> 16 == 0x03;
+	closedir(dir);
+	return found;
 }

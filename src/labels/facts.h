@@ -27,6 +27,9 @@ struct kf_label_facts {
 void kf_label_facts_read(const char *root, const char *machine_file, const struct kf_node *node,
 			 struct kf_label_facts *ret);
 
+/* Is there a GPU of NVIDIA's on the PCI bus, driver or not?  1, 0, or -1: sysfs cannot be read. */
+int kf_gpus_on_bus(const char *root);
+
 /*
  * The first `n` bytes of a PCI configuration space: is it a virtual GPU (its vendor capability is
  * signed "VF"), and which driver has its host?  Fills in the vgpu fields of *f if so.

@@ -70,7 +70,7 @@ def test_the_plain_manifest_is_the_chart_with_its_defaults(helm):
     written = subprocess.run([TREE / "deploy/manifests/render", "-"], text=True, capture_output=True)
     assert written.returncode == 0, written.stderr
     assert written.stdout == (TREE / "deploy/manifests/kerf.yaml").read_text()
-    plain, chart = objects(written.stdout), objects(rendered(helm))
+    plain, chart = objects(written.stdout), objects(rendered(helm, "--no-hooks"))
     for found in chart:
         labels = [found["metadata"]["labels"]]
         if found["kind"] == "DaemonSet":
@@ -94,6 +94,7 @@ def test_the_plain_manifest_is_the_chart_with_its_defaults(helm):
     ("image: {digest: latest}", "digest"),
     ("image: {repository: ''}", "repository"),
     ("hostRoot: host", "hostRoot"),
+    ("removeHook: {waitSeconds: 0}", "waitSeconds"),
     ("metrics: {port: 0}", "port"),
     ("metrics: {hostnameLabel: host}", "hostnameLabel"),
     ("metrics: {serviceMonitor: {interval: often}}", "interval"),
@@ -156,7 +157,7 @@ def test_refuses_a_reboot_that_the_agent_could_not_do(helm):
 
 def test_an_agent_may_evict_only_where_it_was_told_to(helm):
     def resources(*args):
-        roles = [o for o in objects(rendered(helm, *args)) if o["kind"] in ("ClusterRole", "Role")]
+        roles = [o for o in objects(rendered(helm, "--no-hooks", *args)) if o["kind"] in ("ClusterRole", "Role")]
         return sorted(r for role in roles for rule in role["rules"] for r in rule["resources"])
     assert resources() == ["events", "nodes", "nodes/status"]
     assert resources("--set", "node.condition=false") == ["events", "nodes"]
@@ -167,12 +168,12 @@ def test_an_agent_may_evict_only_where_it_was_told_to(helm):
 
 
 def test_switches_leave_out_what_they_name(helm):
-    everything = objects(rendered(helm))
+    everything = objects(rendered(helm, "--no-hooks"))
     assert kinds(everything) == ["ClusterRole", "ClusterRoleBinding", "DaemonSet", "Role", "RoleBinding",
                                  "RuntimeClass", "Service", "ServiceAccount",
                                  "ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding"]
     off = [f"{name}.create=false" for name in ("rbac", "serviceAccount", "runtimeClass",
-                                               "admissionPolicy", "metrics.service")]
+                                               "admissionPolicy", "metrics.service", "removeHook")]
     assert kinds(objects(rendered(helm, "--set", ",".join(off)))) == ["DaemonSet"]
 
 
@@ -207,3 +208,21 @@ def test_configurations_reach_kerf_word_for_word(helm):
     found = objects(rendered(helm, "--values", HERE / "values/article.yaml"))
     data = next(o for o in found if o["kind"] == "ConfigMap")["data"]
     assert data == values["config"]["map"]
+
+
+def test_before_an_uninstall_the_agents_take_back_what_they_wrote(helm):
+    found = objects(rendered(helm))
+    hooks = [o for o in found if "helm.sh/hook" in o["metadata"].get("annotations", {})]
+    assert kinds(hooks) == ["ClusterRole", "ClusterRoleBinding", "Job", "ServiceAccount"]
+    assert {o["metadata"]["annotations"]["helm.sh/hook"] for o in hooks} == {"pre-delete"}
+    job = next(o for o in hooks if o["kind"] == "Job")
+    container = job["spec"]["template"]["spec"]["containers"][0]
+    assert container["args"] == ["remove", "--wait", "60s"]
+    assert container["image"] == agent(found)[1]["image"]
+    rules = next(o for o in hooks if o["kind"] == "ClusterRole")["rules"]
+    assert [(r["resources"], r["verbs"]) for r in rules] == \
+        [(["nodes"], ["list", "patch"]), (["nodes/status"], ["patch"])]
+    # the agents' Services and selectors must not find the hook's pod
+    daemon = next(o for o in found if o["kind"] == "DaemonSet")
+    selector = daemon["spec"]["selector"]["matchLabels"]
+    assert not selector.items() <= job["spec"]["template"]["metadata"]["labels"].items()

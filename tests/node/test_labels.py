@@ -124,3 +124,28 @@ def test_labels_are_made_anew_as_often_as_the_file_says(node):
     file.unlink()
     node.agent.reload()  # a reading, as there is one every ten seconds
     wait_until(file.exists, node.agent.log)
+
+
+def test_stale_labels_go_when_the_hardware_goes_and_stay_while_it_is_there(node):
+    """nvidia-stack.md 3.2: a node keeps no labels of GPUs that have been taken out of it."""
+    node.start(label="all-1g.5gb")
+    wait_until(lambda: "nvidia.com/gpu.count" in labels(node), lambda: str(labels(node)))
+    node.agent.stop()
+    library = next(node.machine.root.rglob("libnvidia-ml.so.1"))
+    library.rename(library.with_name("away"))
+    node.agent.start("--fail-on-init-error=false")
+    wait_until(lambda: node.agent.status().get("driverTrouble"), node.agent.log)
+    node.agent.reload()
+    wait_until(lambda: node.agent.log(200).count("SIGHUP") == 1, node.agent.log)
+    assert "nvidia.com/gpu.count" in labels(node)
+    bus = node.machine.root / "sys/bus/pci/devices"
+    bus.rename(bus.with_name("away"))
+    bus.mkdir()
+    node.agent.reload()
+    wait_until(lambda: "nvidia.com/gpu.count" not in labels(node), lambda: str(labels(node)))
+    assert labels(node)["nvidia.com/mig.config"] == "all-1g.5gb"
+    bus.rmdir()
+    bus.with_name("away").rename(bus)
+    library.with_name("away").rename(library)
+    node.agent.reload()
+    wait_until(lambda: "nvidia.com/gpu.count" in labels(node), lambda: str(labels(node)))

@@ -75,3 +75,22 @@ nvidia-dcgm-exporter
 {{- printf "%s-counters" (include "kerf.name" .) -}}
 {{- end -}}
 {{- end -}}
+
+{{- define "kerf.removeName" -}}
+{{- printf "%s-remove" (include "kerf.name" .) -}}
+{{- end -}}
+
+{{- /* Not the agents' selector, or the hook's pod would be taken for one. */ -}}
+{{- define "kerf.removeLabels" -}}
+app.kubernetes.io/name: kerf-remove
+app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
+{{- end -}}
+
+{{- define "kerf.removeHook" -}}
+helm.sh/hook: pre-delete
+helm.sh/hook-weight: {{ . | quote }}
+helm.sh/hook-delete-policy: before-hook-creation,hook-succeeded
+{{- end -}}
