@@ -161,6 +161,18 @@ def test_a_number_and_a_uuid_are_two_entries_and_the_last_one_set_counts(mps):
     assert daemon.client().until_full() == 2.25, "another device's"
 
 
+def test_devices_count_anew_under_a_daemon_that_has_one(mps, machine):
+    on = machine(H200)
+    uuid = on.show()["gpus"][3]["uuid"]
+    daemon = mps(on, device=uuid)
+    for names in ("0", uuid):
+        client = daemon.client({"CUDA_VISIBLE_DEVICES": names})
+        assert (client.error, client.devices) == (0, 1)
+        assert client("uuid()") == uuid.removeprefix("GPU-").replace("-", "")
+    for names in ("1", on.show()["gpus"][0]["uuid"]):
+        assert daemon.client({"CUDA_VISIBLE_DEVICES": names}).error == cuda.NO_DEVICE
+
+
 # --- the handshake, as it was recorded ---
 
 HELL, CRED, CUFD = b"OUTBHELL\0", b"OUTBCRED\0", b"OUTBCUFD\0"
