@@ -80,7 +80,7 @@ int kf_features_make(const struct kf_settings *set, const struct kf_node *node, 
 	if (kf_labels_make(node, &facts, &choices, ret, err) < 0)
 		return -1;
 	if (set->labels != KF_LABELS_FILE)
-		return 0;
+		return kf_labels_add_own(node, &choices, set->node_labels, ret, err);
 	path = kf_features_path(set);
 	if (!path)
 		return kf_fail(err, KF_E_NOMEM, 0, "no memory for the path of the features file");
@@ -114,6 +114,13 @@ void kf_agent_features_told(struct kf_agent *a)
 		       "writing them once a minute at most; --labels off leaves them to others");
 }
 
+/* gpu.present is the operator's, unless we were told to set it. */
+static int is_ours(const struct kf_agent *a, const char *key)
+{
+	return kf_label_is_ours(key) ||
+	       (a->set->node_labels & KF_NODE_PRESENT && !strcmp(key, KF_LABEL_PRESENT));
+}
+
 /* What the Node has of ours, as the API server showed it last. */
 void kf_agent_take_features(struct kf_agent *a, const struct kf_kube_node *node)
 {
@@ -121,7 +128,7 @@ void kf_agent_take_features(struct kf_agent *a, const struct kf_kube_node *node)
 
 	a->features_seen.n = 0;
 	for (i = 0; i < node->n_labels; i++)
-		if (kf_label_is_ours(node->labels[i].key))
+		if (is_ours(a, node->labels[i].key))
 			kf_labels_set(&a->features_seen, node->labels[i].key,
 				      node->labels[i].value);
 }
@@ -141,6 +148,9 @@ unsigned kf_agent_feature_edits(struct kf_agent *a, struct kf_labels *set, struc
 		kf_log_fail(KF_WARN, "labels", &err, "the Node's labels stay as they are");
 		return 0;
 	}
+	if (kf_labels_get(&a->features_seen, KF_LABEL_PRESENT) &&
+	    !kf_labels_get(&a->features, KF_LABEL_PRESENT))
+		kf_labels_set(drop, KF_LABEL_PRESENT, "true");
 	if (set->n + drop->n == 0)
 		return 0;
 	*ret = kf_calloc(set->n + drop->n, sizeof(**ret));

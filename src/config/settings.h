@@ -31,6 +31,7 @@ enum kf_cdi_use { KF_CDI_AUTO, KF_CDI_CDI, KF_CDI_DEVICES };
 enum kf_fallback { KF_FALL_NAMED = 1, KF_FALL_SINGLE = 2, KF_FALL_EMPTY = 4 };
 enum kf_when_blocked { KF_BLOCKED_WAIT, KF_BLOCKED_EVICT };
 enum kf_beside { KF_BESIDE_PASSIVE, KF_BESIDE_TAKE };
+enum kf_node_label { KF_NODE_PRESENT = 1, KF_NODE_MODE = 2, KF_NODE_SLICES = 4 };
 enum kf_label_place { KF_LABELS_NODE, KF_LABELS_FILE, KF_LABELS_OFF };
 
 #define KF_SETTINGS(X)                                                                             \
@@ -95,6 +96,10 @@ enum kf_label_place { KF_LABELS_NODE, KF_LABELS_FILE, KF_LABELS_OFF };
 	  "what to do with pods on slices that a relabel needs gone")                              \
 	X(labels, ONE, "node file off", "", "labels", "KERF_LABELS", "node",                       \
 	  "GPU Feature Discovery's labels: on our Node, in NFD's features.d, or not at all")       \
+	X(node_labels, SET, "present mode slices", "", "node-labels", "KERF_NODE_LABELS", "",      \
+	  "besides, on our Node, for a nodeSelector: nvidia.com/gpu.present=true as the operator " \
+	  "sets it, kerf.dev/mode (whole, shared, memory, mig or mixed), kerf.dev/mig-PROFILE "    \
+	  "(how many)")                                                                            \
 	X(gfd_output_file, TEXT, "", "flags.gfd.outputFile", "output-file", "GFD_OUTPUT_FILE",     \
 	  "/etc/kubernetes/node-feature-discovery/features.d/gfd",                                 \
 	  "where --labels file puts them, a path of the host; empty: there")                       \

@@ -75,6 +75,9 @@ int kf_label_is_ours(const char *key)
 	const char *suffix;
 	size_t i;
 
+	if (!strncmp(key, "kerf.dev/", 9))
+		return !strcmp(key + 9, "mode") ||
+		       (!strncmp(key + 9, "mig-", 4) && is_profile(key + 13, strlen(key + 13)));
 	if (strncmp(key, domain, sizeof(domain) - 1) != 0)
 		return 0;
 	key += sizeof(domain) - 1;

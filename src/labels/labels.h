@@ -64,6 +64,15 @@ int kf_labels_make(const struct kf_node *node, const struct kf_label_facts *fact
 		   const struct kf_label_choices *choices, struct kf_labels *ret,
 		   struct kf_error *err);
 
+#define KF_LABEL_PRESENT "nvidia.com/gpu.present"
+
+/*
+ * Labels of kerf's own that a nodeSelector can use, added to *ret: `which` are KF_NODE_*.  A node
+ * without GPUs gets none.  0, or negative: KF_E_NOMEM, and *ret is empty.
+ */
+int kf_labels_add_own(const struct kf_node *node, const struct kf_label_choices *choices,
+		      unsigned which, struct kf_labels *ret, struct kf_error *err);
+
 /* --- on the Node ------------------------------------------------------------------------------ */
 
 /*

@@ -149,3 +149,35 @@ def test_stale_labels_go_when_the_hardware_goes_and_stay_while_it_is_there(node)
     library.with_name("away").rename(library)
     node.agent.reload()
     wait_until(lambda: "nvidia.com/gpu.count" in labels(node), lambda: str(labels(node)))
+
+
+def own(node):
+    return {k: v for k, v in node.api.node()["metadata"].get("labels", {}).items()
+            if k.startswith("kerf.dev/") or k == "nvidia.com/gpu.present"}
+
+
+def test_labels_for_a_node_selector_are_set_when_switched_on_and_go_with_the_gpus(node):
+    node.start("--node-labels", "present,mode,slices")
+    wait_until(lambda: own(node) == {"nvidia.com/gpu.present": "true", "kerf.dev/mode": "whole"},
+               lambda: str(own(node)))
+    node.relabel("all-1g.5gb")
+    wait_until(lambda: own(node) == {"nvidia.com/gpu.present": "true", "kerf.dev/mode": "mig",
+                                     "kerf.dev/mig-1g.5gb": "56"}, lambda: str(own(node)))
+    library = next(node.machine.root.rglob("libnvidia-ml.so.1"))
+    node.agent.stop()
+    library.unlink()
+    bus = node.machine.root / "sys/bus/pci/devices"
+    bus.rename(bus.with_name("away"))
+    bus.mkdir()
+    node.agent.start("--fail-on-init-error=false", "--node-labels", "present,mode,slices")
+    wait_until(lambda: own(node) == {}, lambda: str(own(node)))
+
+
+def test_the_mode_says_how_gpus_are_sold(make_node):
+    node = make_node("g4dn.xlarge")
+    file = node.folder / "config.yaml"
+    file.write_text("sharing: {timeSlicing: {resources: [{name: nvidia.com/gpu, replicas: 10}]}}\n")
+    node.start("--config-file", file, "--node-labels", "mode")
+    wait_until(lambda: own(node) == {"kerf.dev/mode": "shared"}, lambda: str(own(node)))
+    file.write_text("version: v1\n")
+    wait_until(lambda: own(node) == {"kerf.dev/mode": "whole"}, lambda: str(own(node)))
