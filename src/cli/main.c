@@ -15,6 +15,7 @@
 	X("On a node", status)                                                                     \
 	X("On a node", doctor)                                                                     \
 	X("On a node", labels)                                                                     \
+	X("On a node", mps)                                                                        \
 	X("MIG configurations, by hand", plan)                                                     \
 	X("MIG configurations, by hand", apply)                                                    \
 	X("MIG configurations, by hand", assert)                                                   \
