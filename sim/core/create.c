@@ -66,11 +66,10 @@ static int check_folder(const char *dir, struct kf_error *err)
 	return 0;
 }
 
-int kf_sim_create(const char *dir, const struct kf_sim_machine *m, const char *kerf,
-		  struct kf_error *err)
+int kf_sim_create(const char *dir, const struct kf_sim_machine *m, struct kf_error *err)
 {
 	if (check_folder(dir, err) < 0 || kf_make_dirs(dir, 0755, err) < 0 ||
-	    retire(dir, err) < 0 || kf_sim_tree_write(dir, m, kerf, err) < 0)
+	    retire(dir, err) < 0 || kf_sim_tree_write(dir, m, err) < 0)
 		return -1;
 	return kf_sim_state_create(dir, m, err);
 }

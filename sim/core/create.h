@@ -5,8 +5,6 @@
 
 /*
  * Make the machine in `dir`, which must be new, empty or a simulated machine (whose programs are
- * then cut off).  `kerf` is the path of this program.  0 or -1; after a failure there is no
- * machine, and what was written lies about.
+ * then cut off).  0 or -1; after a failure there is no machine, and what was written lies about.
  */
-int kf_sim_create(const char *dir, const struct kf_sim_machine *m, const char *kerf,
-		  struct kf_error *err);
+int kf_sim_create(const char *dir, const struct kf_sim_machine *m, struct kf_error *err);

@@ -86,35 +86,37 @@ static int library(const char *root, const char *name, int number, int plain, co
 	return 0;
 }
 
-/* Programs that only have to be there, those of MPS, and nvidia-smi, which resets GPUs. */
-static int programs(const char *root, const char *dir, const char *kerf, struct kf_error *err)
+static int program(const char *root, const char *name, const char *bytes, const char *end,
+		   struct kf_error *err)
+{
+	char at[128];
+
+	snprintf(at, sizeof(at), "usr/bin/%s", name);
+	return kf_sim_file_bytes(root, at, bytes, (size_t)(end - bytes), 0755, err);
+}
+
+/* Those of MPS, nvidia-smi, and some that only have to be there. */
+static int programs(const char *root, struct kf_error *err)
 {
 	static const char *const idle[] = {"nvidia-debugdump", "nvidia-persistenced"};
 	static const char *const mps[] = {"nvidia-cuda-mps-control", "nvidia-cuda-mps-server"};
-	char at[128], script[2 * PATH_MAX + 128];
+	char script[256];
 	unsigned i;
 
 	for (i = 0; i < sizeof(idle) / sizeof(idle[0]); i++) {
-		snprintf(at, sizeof(at), "usr/bin/%s", idle[i]);
 		snprintf(script, sizeof(script),
 			 "#!/bin/sh\necho \"%s: this machine is simulated\" >&2\nexit 1\n",
 			 idle[i]);
-		if (kf_sim_file_bytes(root, at, script, strlen(script), 0755, err) < 0)
+		if (program(root, idle[i], script, script + strlen(script), err) < 0)
 			return -1;
 	}
-	for (i = 0; i < sizeof(mps) / sizeof(mps[0]); i++) {
-		snprintf(at, sizeof(at), "usr/bin/%s", mps[i]);
-		if (kf_sim_file_bytes(root, at, kf_sim_mps, (size_t)(kf_sim_mps_end - kf_sim_mps),
-				      0755, err) < 0)
+	for (i = 0; i < sizeof(mps) / sizeof(mps[0]); i++)
+		if (program(root, mps[i], kf_sim_mps, kf_sim_mps_end, err) < 0)
 			return -1;
-	}
-	snprintf(script, sizeof(script), "#!/bin/sh\nexec \"${KERF:-%s}\" sim smi '%s' \"$@\"\n",
-		 kerf, dir);
-	return kf_sim_file_bytes(root, "usr/bin/nvidia-smi", script, strlen(script), 0755, err);
+	return program(root, "nvidia-smi", kf_sim_smi, kf_sim_smi_end, err);
 }
 
-int kf_sim_driver_write(const char *root, const struct kf_sim_machine *m, const char *dir,
-			const char *kerf, struct kf_error *err)
+int kf_sim_driver_write(const char *root, const struct kf_sim_machine *m, struct kf_error *err)
 {
 	char at[192];
 	unsigned i;
@@ -129,5 +131,5 @@ int kf_sim_driver_write(const char *root, const struct kf_sim_machine *m, const 
 		if (kf_sim_file(root, err, at, "simulated\n") < 0)
 			return -1;
 	}
-	return programs(root, dir, kerf, err);
+	return programs(root, err);
 }

@@ -174,6 +174,7 @@ void kf_sim_ail(struct kf_sim *sim, unsigned gpu, unsigned recovery, unsigned re
 static void mend(struct kf_sim_now *now)
 {
 	now->compute_mode = 0;
+	now->timeslice = 0;
 	now->recovery = 0;
 	now->remap &= ~1u;
 }
@@ -241,6 +242,26 @@ int kf_sim_load_process(struct kf_sim *sim, unsigned pid, unsigned sm, struct kf
 	}
 	kf_sim_unlock(sim->state);
 	return n ? 0 : kf_fail(err, KF_E_INPUT, 0, "no process %u is on the machine", pid);
+}
+
+int kf_sim_set_compute_mode(struct kf_sim *sim, unsigned gpu, unsigned mode)
+{
+	int changed;
+
+	kf_sim_lock(sim->state);
+	changed = kf_sim_now(sim->state, gpu)->compute_mode != mode;
+	kf_sim_begin(sim->state, gpu)->compute_mode = mode;
+	kf_sim_commit(sim->state, gpu);
+	kf_sim_unlock(sim->state);
+	return changed;
+}
+
+void kf_sim_set_timeslice(struct kf_sim *sim, unsigned gpu, unsigned length)
+{
+	kf_sim_lock(sim->state);
+	kf_sim_begin(sim->state, gpu)->timeslice = length;
+	kf_sim_commit(sim->state, gpu);
+	kf_sim_unlock(sim->state);
 }
 
 static void clear_instances(struct kf_sim_now *now)

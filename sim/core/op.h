@@ -37,6 +37,11 @@ int kf_sim_take_process(struct kf_sim *sim, unsigned pid, unsigned gpu, unsigned
 /* Those with this pid work so much from now on, per cent of their GPU. */
 int kf_sim_load_process(struct kf_sim *sim, unsigned pid, unsigned sm, struct kf_error *err);
 
+/* What nvidia-smi sets: 1 if the compute mode was another one before, else 0. */
+int kf_sim_set_compute_mode(struct kf_sim *sim, unsigned gpu, unsigned mode);
+/* A time slice's length: 0 to 3; a reset and a reload put it back to 0. */
+void kf_sim_set_timeslice(struct kf_sim *sim, unsigned gpu, unsigned length);
+
 /* Reset one GPU: instances go, a pending mode becomes true.  Refused while a process is on it. */
 int kf_sim_reset(struct kf_sim *sim, unsigned gpu, struct kf_error *err);
 /* Unload the driver and load it again: as a reset of all GPUs, processes end, programs that have

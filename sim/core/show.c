@@ -50,6 +50,8 @@ static void show_gpu(struct kf_sim *sim, unsigned i, FILE *out)
 		fprintf(out, "  MIG %s", now->mig_current ? "on" : "off");
 	if (now->mig_current != now->mig_pending)
 		fprintf(out, ", %s pending", now->mig_pending ? "on" : "off");
+	if (now->timeslice)
+		fprintf(out, "  time slice %u", now->timeslice);
 	fprintf(out, "%s\n", now->lost ? "  LOST" : "");
 	for (k = 0; k < KF_MAX_INSTANCES; k++)
 		if (now->gi[k].used)
@@ -141,13 +143,14 @@ static json_t *json_gpu(struct kf_sim *sim, unsigned i)
 	for (k = 0; k < KF_MAX_INSTANCES; k++)
 		if (now->gi[k].used)
 			json_array_append_new(instances, json_gi(product, &now->gi[k], k));
-	return json_pack("{s:i, s:s, s:s, s:s, s:s, s:i, s:i, s:b, s:b, s:b, s:b, s:o, s:o}",
-			 "index", (int)i, "uuid", gpu->uuid, "product", product->id, "name",
-			 product->name, "bus", bus, "minor", (int)gpu->minor, "numa",
-			 (int)gpu->numa, "mig_capable", product->shape.n > 0, "mig_current",
-			 (int)now->mig_current, "mig_pending", (int)now->mig_pending, "lost",
-			 (int)now->lost, "instances", instances, "processes",
-			 json_processes(sim, i));
+	return json_pack(
+		"{s:i, s:s, s:s, s:s, s:s, s:i, s:i, s:b, s:b, s:b, s:b, s:i, s:i, s:o, s:o}",
+		"index", (int)i, "uuid", gpu->uuid, "product", product->id, "name", product->name,
+		"bus", bus, "minor", (int)gpu->minor, "numa", (int)gpu->numa, "mig_capable",
+		product->shape.n > 0, "mig_current", (int)now->mig_current, "mig_pending",
+		(int)now->mig_pending, "lost", (int)now->lost, "compute_mode",
+		(int)now->compute_mode, "time_slice", (int)now->timeslice, "instances", instances,
+		"processes", json_processes(sim, i));
 }
 
 /* Calls made since the machine was created; `changing` are those that change it. */

@@ -25,7 +25,7 @@
 struct kf_error;
 
 #define KF_SIM_MAGIC	 0x4B53494Du /* "MISK" */
-#define KF_SIM_LAYOUT	 4	     /* raised when a struct below changes */
+#define KF_SIM_LAYOUT	 5	     /* raised when a struct below changes */
 #define KF_SIM_GPUS	 32	     /* what mig-minors has room for */
 #define KF_SIM_PRODUCTS	 8
 #define KF_SIM_CLIENTS	 256
@@ -105,6 +105,7 @@ struct kf_sim_now {
 	uint32_t mig_current, mig_pending;
 	uint32_t lost;
 	uint32_t persistence, compute_mode;
+	uint32_t timeslice; /* 0 to 3: default, short, medium, long */
 	uint32_t power_limit_mw;
 	uint32_t generation; /* of the last instance made */
 	uint32_t xids;

@@ -282,8 +282,7 @@ static int dev(const char *root, const struct kf_sim_machine *m, struct kf_error
 	return 0;
 }
 
-int kf_sim_tree_write(const char *dir, const struct kf_sim_machine *m, const char *kerf,
-		      struct kf_error *err)
+int kf_sim_tree_write(const char *dir, const struct kf_sim_machine *m, struct kf_error *err)
 {
 	char root[PATH_MAX], path[PATH_MAX + 32];
 	unsigned i;
@@ -296,5 +295,5 @@ int kf_sim_tree_write(const char *dir, const struct kf_sim_machine *m, const cha
 	for (i = 0; i < m->n_gpus; i++)
 		if (proc_gpu(root, m, &m->gpu[i], err) < 0 || sys_gpu(root, m, i, err) < 0)
 			return -1;
-	return kf_sim_driver_write(root, m, dir, kerf, err);
+	return kf_sim_driver_write(root, m, err);
 }

@@ -15,15 +15,10 @@
 #define KF_SIM_LIB_DIR "usr/lib/x86_64-linux-gnu"
 #endif
 
-/*
- * Write the whole tree.  `kerf` is the path of this program, for the stand-in of nvidia-smi.
- * 0, or -1: *err names the file.
- */
-int kf_sim_tree_write(const char *dir, const struct kf_sim_machine *m, const char *kerf,
-		      struct kf_error *err);
+/* Write the whole tree.  0, or -1: *err names the file. */
+int kf_sim_tree_write(const char *dir, const struct kf_sim_machine *m, struct kf_error *err);
 /* The driver's libraries and programs alone. */
-int kf_sim_driver_write(const char *root, const struct kf_sim_machine *m, const char *dir,
-			const char *kerf, struct kf_error *err);
+int kf_sim_driver_write(const char *root, const struct kf_sim_machine *m, struct kf_error *err);
 
 /* mkdir -p and write, in one: `at` is relative to `root`; printf for the content. */
 int kf_sim_file(const char *root, struct kf_error *err, const char *at, const char *fmt, ...)

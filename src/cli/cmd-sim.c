@@ -38,7 +38,6 @@ static const char usage[] =
 	"       kerf sim reset DIR GPU            as nvidia-smi --gpu-reset\n"
 	"       kerf sim reload|unload|load DIR   the driver\n"
 	"       kerf sim reboot DIR\n"
-	"       kerf sim smi DIR ...              stand-in of nvidia-smi: -L, -r -i GPU,...\n"
 	"       kerf sim apiserver ...            a stand-in API server\n"
 	"       kerf sim kubelet DIR              a stand-in kubelet\n"
 	"\n"
@@ -84,16 +83,14 @@ static int parse_create(int argc, char **argv, struct wish *w)
 /* In a folder that is there, for the sake of its real path: GPUs get their UUIDs from that. */
 static int make(const struct wish *w, struct kf_sim_machine *m, struct kf_error *err)
 {
-	char kerf[PATH_MAX] = "", dir[PATH_MAX];
+	char dir[PATH_MAX];
 
 	if (kf_make_dirs(w->dir, 0755, err) < 0)
 		return -1;
 	if (!realpath(w->dir, dir))
 		return kf_fail_errno(err, errno, "find the folder %s", w->dir);
-	if (readlink("/proc/self/exe", kerf, sizeof(kerf) - 1) < 0)
-		snprintf(kerf, sizeof(kerf), "kerf");
 	kf_sim_machine_identify(m, dir);
-	if (kf_sim_create(dir, m, kerf, err) < 0)
+	if (kf_sim_create(dir, m, err) < 0)
 		return -1;
 	printf("%s in %s: %u GPUs, driver %s, CUDA %u.%u\n", m->name, dir, m->n_gpus, m->driver,
 	       m->cuda / 1000, m->cuda % 1000 / 10);
@@ -212,7 +209,6 @@ static const struct {
 	{"unload", kf_sim_cmd_driver},
 	{"load", kf_sim_cmd_driver},
 	{"reboot", kf_sim_cmd_driver},
-	{"smi", kf_sim_cmd_smi},
 	{"apiserver", kf_sim_apiserver},
 	{"kubelet", kf_sim_kubelet},
 };

@@ -15,7 +15,6 @@ int kf_sim_cmd_busy(int argc, char **argv);
 int kf_sim_cmd_mps(int argc, char **argv);
 int kf_sim_cmd_reset(int argc, char **argv);
 int kf_sim_cmd_driver(int argc, char **argv); /* reload, unload, load, reboot */
-int kf_sim_cmd_smi(int argc, char **argv);
 
 /* "kerf: sim: WHY; `kerf help sim` says how"; KF_EXIT_USAGE. */
 int kf_sim_usage(const char *why);
