@@ -68,6 +68,7 @@ static void on_hup(uv_signal_t *handle, int signum)
 	kf_agent_toolkit_look(a);
 	kf_agent_forget_ailments(a);
 	memset(a->setback, 0, sizeof(a->setback));
+	kf_time_slices_ask_again(&a->time_slices);
 	kf_agent_read(a);
 }
 
@@ -113,6 +114,8 @@ static int open_state(struct kf_agent *a, struct kf_error *err)
 	answer = kf_saved_read(a->set->state_dir, &a->saved, &trouble);
 	if (answer < 0 || answer == KF_SAVED_BAD)
 		kf_log_fail(KF_WARN, "state", &trouble, "starting without it");
+	if (kf_time_slices_read(&a->time_slices, a->set->state_dir, &trouble) < 0)
+		kf_log_fail(KF_WARN, "state", &trouble, "time slices may stay as they were set");
 	answer = kf_intent_load(a->set->state_dir, &intent, &trouble);
 	if (answer < 0 || answer == KF_INTENT_BAD)
 		kf_log_fail(KF_WARN, "state", &trouble, "planning from what the GPUs carry");
@@ -258,6 +261,7 @@ static void done(struct kf_agent *a)
 	kf_mig_configs_free(a->configs);
 	kf_withdraw_done(&a->withdrawals);
 	kf_sale_done(&a->sale);
+	kf_time_slices_done(&a->time_slices);
 	kf_agent_config_done(a);
 	kf_health_done(&a->health);
 	kf_holds_done(&a->holds);

@@ -14,6 +14,7 @@
 #include "agent/offers.h"
 #include "agent/pause.h"
 #include "agent/sale.h"
+#include "agent/timeslice.h"
 #include "agent/withdraw.h"
 #include "cdi/runtime.h"
 #include "config/mig.h"
@@ -195,6 +196,7 @@ struct kf_agent {
 	unsigned said;
 	struct kf_kubelet *kubelet;
 	struct kf_sale sale;
+	struct kf_time_slices time_slices;
 	char fit_block[KF_UUID]; /* the GPU whose free units are on sale; see fit.h */
 	struct kf_going going;
 	struct kf_watch *pods_watch; /* while units are sold */
@@ -309,6 +311,12 @@ int kf_agent_configmap_start(struct kf_agent *a, struct kf_error *err);
 
 /* sell.c */
 void kf_agent_sell(struct kf_agent *a); /* go on with a change of how devices are sold */
+
+/* timing.c */
+/* Before this is published: 1 if a length is to be set first, and it will be published then. */
+int kf_agent_time_slices(struct kf_agent *a, const struct kf_offers *offers);
+void kf_agent_time_slices_ask(struct kf_agent *a, struct kf_job *job); /* put them into a job */
+void kf_agent_time_slices_take(struct kf_agent *a, const struct kf_job *job); /* what came of it */
 
 /* going.c */
 /* Have the pods of the node watched if their ends matter now; leave off if not. */

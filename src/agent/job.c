@@ -9,12 +9,15 @@
 
 #include "base/alloc.h"
 #include "base/clock.h"
+#include "base/own.h"
+#include "base/text.h"
 #include "cdi/spec.h"
 #include "labels/facts.h"
 #include "labels/file.h"
 #include "mig/mig.h"
 #include "nvml/nvml.h"
 #include "nvml/read.h"
+#include "nvml/smi.h"
 #include "state/intent.h"
 #include "state/saved.h"
 
@@ -63,6 +66,7 @@ struct kf_job *kf_job_free(struct kf_job *job)
 	if (job) {
 		free(job->steps);
 		free(job->outcome);
+		free(job->length);
 		kf_holds_done(&job->holds);
 		kf_node_free(job->after);
 		kf_files_free(job->new_files);
@@ -325,6 +329,46 @@ static void bring_up_to_date(struct kf_job *job)
 		trouble(job, &err);
 }
 
+static const char *nvidia_smi(const struct kf_job *job)
+{
+	const struct kf_files *files = job->new_files ? job->new_files : job->files;
+	const char *name;
+	unsigned i;
+
+	for (i = 0; files && i < files->n; i++) {
+		name = strrchr(files->file[i].from, '/');
+		if (name && !strcmp(name, "/nvidia-smi"))
+			return files->file[i].from;
+	}
+	return NULL;
+}
+
+static int set_length(const struct kf_job *job, struct kf_job_length *one)
+{
+	const char *smi = nvidia_smi(job), *root = kf_job_root(job->set);
+	kf_auto_mem char *program = smi ? kf_under(root, smi) : NULL;
+
+	if (!job->after || !*job->driver)
+		return kf_fail(&one->err, KF_E_UNSUPPORTED, 0, "the driver does not answer");
+	if (!program)
+		return kf_fail(&one->err, KF_E_UNSUPPORTED, 0,
+			       "there is no nvidia-smi below %s, which alone can set it",
+			       root[0] ? root : "/");
+	return kf_smi_set_time_slice(*job->driver, program, one->uuid, one->length, &one->err);
+}
+
+/* Before the replicas are offered that they are for. */
+static void set_lengths(struct kf_job *job)
+{
+	unsigned i;
+
+	for (i = 0; i < job->n_lengths; i++) {
+		job->length[i].answer = set_length(job, &job->length[i]);
+		if (job->length[i].answer < 0)
+			kf_prefix(&job->length[i].err, "gpu %s", job->length[i].uuid);
+	}
+}
+
 static void save(struct kf_job *job)
 {
 	kf_auto(kf_saved_freep) struct kf_saved *saved = NULL;
@@ -370,6 +414,7 @@ static void run(struct kf_job *job)
 void kf_job_run(struct kf_job *job)
 {
 	run(job);
+	set_lengths(job);
 	if (job->leaving)
 		take_back(job);
 }

@@ -18,6 +18,7 @@
 #include "mig/caps.h"
 #include "model/holds.h"
 #include "model/node.h"
+#include "model/share.h"
 #include "plan/plan.h"
 
 struct kf_nvml;
@@ -37,6 +38,14 @@ struct kf_outcome {
 };
 #define KF_OUTCOME_SKIPPED 100
 
+/* The length of one GPU's time slices. */
+struct kf_job_length {
+	char uuid[KF_UUID];
+	enum kf_time_slice length;
+	int answer; /* 0, or negative: *err */
+	struct kf_error err;
+};
+
 struct kf_job {
 	uv_work_t work;
 	void (*done)(struct kf_job *job);
@@ -51,9 +60,11 @@ struct kf_job {
 	struct kf_step *steps;
 	struct kf_holds holds;
 	char config[64];
-	int save;      /* the node is as configured: remember its geometry */
-	int leaving;   /* CDI file and features file are taken back; see leave.c */
-	int leave_cdi; /* the CDI file is another plugin's at present */
+	unsigned n_lengths;
+	struct kf_job_length *length; /* the job's own; its answers are filled in */
+	int save;		      /* the node is as configured: remember its geometry */
+	int leaving;		      /* CDI file and features file are taken back; see leave.c */
+	int leave_cdi;		      /* the CDI file is another plugin's at present */
 
 	/* out */
 	enum kf_driver_state driver_state;

@@ -100,6 +100,8 @@ void kf_agent_take_job(struct kf_agent *a, struct kf_job *job)
 		return;
 	}
 	changed = gpus_changed_state(a->node, job->after);
+	if (changed || job->opened)
+		kf_time_slices_ask_again(&a->time_slices);
 	/* The plan speaks of GPUs by their place in the node that it was made for. */
 	a->plan = kf_plan_free(a->plan);
 	kf_node_free(a->node);

@@ -183,6 +183,7 @@ static void on_job_done(struct kf_job *job)
 	kf_agent_count_job(a, job);
 	kf_agent_take_job(a, job);
 	kf_agent_leave_on(a, job);
+	kf_agent_time_slices_take(a, job); /* set since what was just found */
 	kf_agent_metrics_go_on(a);
 	/* Whatever is still there was not destroyed: it may be allocated again until asked for. */
 	if (job->n_steps)
@@ -239,6 +240,7 @@ int kf_agent_start_job(struct kf_agent *a, const struct kf_step *steps, unsigned
 	snprintf(job->config, sizeof(job->config), "%s", a->config);
 	job->done = on_job_done;
 	job->userdata = a;
+	kf_agent_time_slices_ask(a, job);
 	a->job = job;
 	a->job_wanted = 0; /* this one reads the GPUs as well */
 	a->job_waits = kf_agent_hush(a, steps, n) ? KF_WAITS_LISTENER : 0;

@@ -138,6 +138,19 @@ static json_t *profiles_json(const struct kf_shape *shape)
 	return list;
 }
 
+/* Where the configuration asks for a length; with the driver's words where it refused. */
+static void add_time_slice(json_t *json, const struct kf_status_view *v, const char *uuid)
+{
+	const struct kf_time_sliced *t =
+		v->time_slices ? kf_time_slices_find(v->time_slices, uuid) : NULL;
+
+	if (!json || !t)
+		return;
+	json_object_set_new(json, "timeSlice", json_string(kf_time_slice_text(t->want)));
+	if (t->err.code)
+		json_object_set_new(json, "timeSliceTrouble", json_string(t->err.msg));
+}
+
 static json_t *gpu_json(const struct kf_status_view *v, const struct kf_gpu *gpu)
 {
 	json_t *slices = json_array(), *json;
@@ -157,6 +170,7 @@ static json_t *gpu_json(const struct kf_status_view *v, const struct kf_gpu *gpu
 	if (json)
 		json_object_set_new(json, "profiles", profiles_json(&gpu->shape));
 	add_sale(json, v, gpu->uuid);
+	add_time_slice(json, v, gpu->uuid);
 	if (json && gpu->trouble[0])
 		json_object_set_new(json, "trouble", json_string(gpu->trouble));
 	else
@@ -263,6 +277,7 @@ char *kf_agent_status_json(const struct kf_agent *a)
 		.cdi = cdi,
 		.counts = &a->counts,
 		.listed = &a->sale.listed,
+		.time_slices = &a->time_slices,
 		.sale_held = kf_sale_held(&a->sale),
 		.sale_waiting = kf_sale_waiting(&a->sale),
 		.file_trouble = a->config_err.msg,
@@ -392,9 +407,14 @@ static void add_gpu(struct kf_text *t, json_t *gpu, unsigned flags)
 	if (flags & KF_STATUS_WIDE)
 		kf_text_addf(t, "  %s  %s", get(gpu, "uuid"), get(gpu, "busId"));
 	add_replicas(t, gpu);
+	if (get(gpu, "timeSlice")[0])
+		kf_text_addf(t, "  time slices %s%s", get(gpu, "timeSlice"),
+			     get(gpu, "timeSliceTrouble")[0] ? " (refused)" : "");
 	add_holders(t, json_object_get(gpu, "holders"));
 	if (get(gpu, "trouble")[0])
 		kf_text_addf(t, "\n    %s", get(gpu, "trouble"));
+	if (get(gpu, "timeSliceTrouble")[0])
+		kf_text_addf(t, "\n    %s", get(gpu, "timeSliceTrouble"));
 	kf_text_add(t, "\n");
 	json_array_foreach(slices, i, s) add_slice(t, s, flags, get(gpu, "trouble"));
 }

@@ -3,6 +3,7 @@
 
 #include <jansson.h>
 
+#include "agent/timeslice.h"
 #include "agent/withdraw.h"
 #include "config/settings.h"
 #include "health/health.h"
@@ -29,6 +30,7 @@ struct kf_status_view {
 	const struct kf_offers *listed;	  /* what the kubelet is offered */
 	unsigned sale_held, sale_waiting; /* ids of the old way of selling that are listed still:
 					     held by pods; the kubelet is to let go of them */
+	const struct kf_time_slices *time_slices;
 	const char *file_trouble;	  /* why the configuration file is not in force */
 	const char *notes;		  /* on what it says, a line each */
 	const char *metrics;		  /* the address at which they are served */

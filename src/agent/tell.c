@@ -94,6 +94,10 @@ void kf_agent_publish(struct kf_agent *a)
 	kf_agent_offer_rules(a, &rules);
 	if (kf_offers_make(a->node, &rules, &offers, &err) == 0)
 		fit(a, &offers);
+	if (!err.code && kf_agent_time_slices(a, &offers)) {
+		kf_offers_done(&offers);
+		return;
+	}
 	if (err.code || kf_sale_make(&a->sale, &offers, a->node, &a->holds, &err) < 0 ||
 	    kf_kubelet_publish(a->kubelet, &a->sale.listed, &err) < 0)
 		kf_log_fail(KF_ERROR, "kubelet", &err, "the list published before stays");

@@ -63,6 +63,13 @@ enum kf_key_trait {
 	X("flags.gfd.oneshot", FLAG, "", KF_KEY_NOTED, "label once and end")                       \
 	X("kerf.honour", WORDS, "rename devices resources", KF_KEY_OURS,                           \
 	  "keys that NVIDIA's plugin reads and drops, and kerf is to obey")                        \
+	X("kerf.timeSlice", WORD, "default short medium long", KF_KEY_OURS,                        \
+	  "how long a process has a shared GPU before the next has its turn; where the driver "    \
+	  "allows it")                                                                             \
+	X("kerf.timeSlices[]", LIST, "", KF_KEY_OURS, "the same for GPUs by name")                 \
+	X("kerf.timeSlices[].devices", DEVICES, "", KF_KEY_OURS | KF_KEY_NEEDED, "which GPUs")     \
+	X("kerf.timeSlices[].length", WORD, "default short medium long",                           \
+	  KF_KEY_OURS | KF_KEY_NEEDED, "of theirs")                                                \
 	X("kerf.gpuMemory.unit", TEXT, "", KF_KEY_OURS,                                            \
 	  "GPUs are sold by their memory, so much at a time: 1Gi; `gpuMemory: {}` switches it on") \
 	X("kerf.gpuMemory.name", TEXT, "", KF_KEY_OURS,                                            \

@@ -8,6 +8,7 @@
 #include "config/keys.h"
 #include "config/memory.h"
 #include "config/settings.h"
+#include "config/timeslice.h"
 #include "config/yaml.h"
 #include "model/profile.h"
 #include "model/share.h"
@@ -461,5 +462,6 @@ int kf_sharing_read(const struct kf_yaml *y, struct kf_settings *s, struct kf_fi
 		check_mps(&r, mps, slicing);
 	}
 	kf_memory_read(y, s, out);
+	kf_time_slice_read(y, s, out);
 	return out->no_memory ? -1 : 0;
 }

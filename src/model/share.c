@@ -23,6 +23,7 @@ struct kf_sharing *kf_sharing_free(struct kf_sharing *s)
 		free(s->rule[i].pick);
 	free(s->rule);
 	free(s->naming);
+	free(s->timing);
 	free(s);
 	return NULL;
 }
@@ -46,6 +47,13 @@ struct kf_share_naming *kf_sharing_add_naming(struct kf_sharing *s)
 	if (kf_grow(&s->naming, &s->naming_capacity, s->n_namings + 1, sizeof(s->naming[0])) < 0)
 		return NULL;
 	return &s->naming[s->n_namings++];
+}
+
+struct kf_share_timing *kf_sharing_add_timing(struct kf_sharing *s)
+{
+	if (kf_grow(&s->timing, &s->timing_capacity, s->n_timings + 1, sizeof(s->timing[0])) < 0)
+		return NULL;
+	return &s->timing[s->n_timings++];
 }
 
 /* A GPU's index means that GPU only: its slices have indices of their own. */
@@ -96,6 +104,24 @@ unsigned kf_share_count(const struct kf_share_rule *rule, uint64_t memory_mib)
 		return rule->replicas;
 	n = memory_mib > u->keep_mib ? (memory_mib - u->keep_mib) / u->mib : 0;
 	return n < KF_SHARE_REPLICAS ? (unsigned)n : KF_SHARE_REPLICAS;
+}
+
+enum kf_time_slice kf_share_time_slice(const struct kf_sharing *s, unsigned gpu, const char *uuid)
+{
+	const struct kf_share_device device = {.id = uuid, .gpu = gpu, .slice = KF_NONE};
+	unsigned i;
+
+	for (i = 0; s && i < s->n_timings; i++)
+		if (picks(&s->timing[i].gpu, &device))
+			return s->timing[i].length;
+	return s ? s->time_slice : KF_SLICE_DEFAULT;
+}
+
+const char *kf_time_slice_text(enum kf_time_slice length)
+{
+	static const char *const text[] = {"default", "short", "medium", "long"};
+
+	return text[length];
 }
 
 const struct kf_share_rule *kf_share_units_of(const struct kf_sharing *s, const char *name)

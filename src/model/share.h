@@ -71,6 +71,15 @@ struct kf_share_naming {
 	char name[KF_SHARE_NAME];
 };
 
+/* How long one process has a GPU before the next has its turn; the numbers are nvidia-smi's. */
+enum kf_time_slice { KF_SLICE_DEFAULT, KF_SLICE_SHORT, KF_SLICE_MEDIUM, KF_SLICE_LONG };
+
+/* Of one GPU, by KF_SHARE_BY_GPU or _UUID. */
+struct kf_share_timing {
+	struct kf_share_pick gpu;
+	enum kf_time_slice length;
+};
+
 struct kf_sharing {
 	int fail_greater_than_one; /* a container may have one replica only */
 	unsigned n;
@@ -79,6 +88,10 @@ struct kf_sharing {
 	unsigned n_namings;
 	struct kf_share_naming *naming;
 	size_t naming_capacity;
+	enum kf_time_slice time_slice; /* of the GPUs that `timing` does not name */
+	unsigned n_timings;
+	struct kf_share_timing *timing;
+	size_t timing_capacity;
 };
 
 struct kf_sharing *kf_sharing_new(void); /* no rules; NULL: no memory */
@@ -88,6 +101,7 @@ KF_DEFINE_AUTO(struct kf_sharing, kf_sharing_free)
 struct kf_share_rule *kf_sharing_add(struct kf_sharing *s);
 struct kf_share_pick *kf_share_rule_add(struct kf_share_rule *rule);
 struct kf_share_naming *kf_sharing_add_naming(struct kf_sharing *s);
+struct kf_share_timing *kf_sharing_add_timing(struct kf_sharing *s);
 
 /* What the rules ask of a device. */
 struct kf_share_device {
@@ -109,6 +123,11 @@ const struct kf_share_rule *kf_share_of(const struct kf_sharing *s,
 unsigned kf_share_count(const struct kf_share_rule *rule, uint64_t memory_mib);
 /* The rule that sells units of memory under this name, or NULL.  `s` may be NULL. */
 const struct kf_share_rule *kf_share_units_of(const struct kf_sharing *s, const char *name);
+
+/* How long time slices are to be on this GPU while it is shared.  `s` may be NULL. */
+enum kf_time_slice kf_share_time_slice(const struct kf_sharing *s, unsigned gpu, const char *uuid);
+/* "default", "short", "medium", "long" */
+const char *kf_time_slice_text(enum kf_time_slice length);
 
 /* The name that the file gives to a product or, with `mig`, a profile; NULL: the usual one. */
 const char *kf_share_naming(const struct kf_sharing *s, int mig, const char *what);

@@ -154,7 +154,9 @@ BEYOND_A_SCHEMA = {
     "name-of-nothing", "name-of-replicas", "rename-of-another-vendor", "shared-name-too-long",
     "devices-negative", "devices-half-a-uuid", "shared-twice", "mps-beside-slicing",
     "mps-beside-mixed", "mps-without-replicas", "naming-bad-name", "empty-resources",
-    "no-resources", "sleep-without-unit", "alias-of-itself", "replicas-octal"}
+    "no-resources", "sleep-without-unit", "alias-of-itself", "replicas-octal",
+    "memory-beside-replicas", "memory-compute-too-much", "memory-name-of-the-other-unit",
+    "memory-unit-is-no-size", "memory-unit-too-small", "timeslice-of-a-slice", "timeslice-of-all"}
 
 
 def test_the_schema_says_what_the_parser_says(kerf):

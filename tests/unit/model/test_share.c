@@ -168,6 +168,26 @@ static void a_device_is_named_in_the_forms_of_nvidia(void **state)
 			fail_msg("'%s' names no device", bad[i]);
 }
 
+static void the_first_entry_that_names_a_gpu_has_its_time_slice(void **state)
+{
+	kf_auto(kf_sharing_freep) struct kf_sharing *s = kf_sharing_new();
+	struct kf_share_timing *t;
+
+	(void)state;
+	assert_int_equal(kf_share_time_slice(NULL, 0, "GPU-a"), KF_SLICE_DEFAULT);
+	assert_int_equal(kf_share_time_slice(s, 0, "GPU-a"), KF_SLICE_DEFAULT);
+	s->time_slice = KF_SLICE_MEDIUM;
+	t = kf_sharing_add_timing(s);
+	*t = (struct kf_share_timing){.gpu = {.by = KF_SHARE_BY_GPU, .gpu = 2},
+				      .length = KF_SLICE_LONG};
+	t = kf_sharing_add_timing(s);
+	*t = (struct kf_share_timing){.gpu = {.by = KF_SHARE_BY_UUID, .uuid = "GPU-c"},
+				      .length = KF_SLICE_SHORT};
+	assert_int_equal(kf_share_time_slice(s, 0, "GPU-a"), KF_SLICE_MEDIUM);
+	assert_int_equal(kf_share_time_slice(s, 2, "GPU-c"), KF_SLICE_LONG);
+	assert_int_equal(kf_share_time_slice(s, 3, "GPU-c"), KF_SLICE_SHORT);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -178,6 +198,7 @@ int main(void)
 		cmocka_unit_test(a_star_stands_for_any_text),
 		cmocka_unit_test(an_id_is_its_device_and_a_replica),
 		cmocka_unit_test(a_device_is_named_in_the_forms_of_nvidia),
+		cmocka_unit_test(the_first_entry_that_names_a_gpu_has_its_time_slice),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
