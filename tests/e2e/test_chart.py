@@ -35,7 +35,9 @@ class Release:
              "--timeout=90s"],
             env=dict(os.environ, KUBECONFIG=str(self.cluster.admin)), text=True,
             capture_output=True, input=json.dumps(self.values))
-        assert done.returncode == 0, done.stdout + done.stderr
+        assert done.returncode == 0, done.stdout + done.stderr + (
+            self.cluster.kubectl("logs", "-n", NAMESPACE, "job/kerf-remove", check=False)
+            if verb == "uninstall" else "")
 
     def install(self):
         self.helm("upgrade", TREE / "deploy/chart", "--install", "--create-namespace")
@@ -126,11 +128,24 @@ def test_upgrade_rollback_and_removal_leave_pods_and_slices_alone(cluster, relea
     cluster.wait_phases({"Running": 9}, seconds=60)
     assert given(cluster, "late").uuids[0] not in [u for uuids in held.values() for u in uuids]
 
+    assert "nvidia.com/gpu.count" in cluster.node()["metadata"]["labels"]
     release.helm("uninstall")
     wait_for(lambda: f"nothing is offered: {cluster.allocatable()}", lambda: not cluster.allocatable())
+    assert marks(cluster) == [MIG_CONFIG]
+    spec = json.loads((cluster.cdi_dir / "k8s.device-plugin.nvidia.com-gpu.json").read_text())
+    late = given(cluster, "late").named
+    assert sorted(d["name"] for d in spec["devices"]) == sorted(sum(held.values(), late))
     assert {name: containers(cluster.pods()[name]) for name in before} == before
     cluster.restart_container("p0")
     assert given(cluster, "p0").uuids == given(cluster, "p0").named == held["p0"]
+
+
+def marks(cluster):
+    """What there is of kerf's on the Node."""
+    node = cluster.node()
+    keys = [key for kind in ("labels", "annotations") for key in node["metadata"].get(kind, {})
+            if key.startswith(("nvidia.com/", "kerf.dev/"))]
+    return keys + [kind for kind in conditions(cluster) if kind == "GPUHealthy"]
 
 
 def conditions(cluster):
