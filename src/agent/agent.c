@@ -157,6 +157,7 @@ static int start(struct kf_agent *a, struct kf_error *err)
 	kf_agent_pause_start(a);
 	if (kf_agent_marks_start(a, err) < 0)
 		return -1;
+	kf_agent_mps_start(a);
 	if (open_state(a, err) < 0)
 		return -1;
 	kf_agent_config_start(a);
@@ -229,6 +230,7 @@ static void stop(struct kf_agent *a)
 	uv_timer_stop(&a->config_timer);
 	uv_timer_stop(&a->probe);
 	uv_timer_stop(&a->marks.timer);
+	uv_timer_stop(&a->mps.timer);
 	uv_timer_stop(&a->neighbours.timer);
 	uv_timer_stop(&a->pause.timer);
 	kf_agent_kube_stop(a);
@@ -261,6 +263,7 @@ static void done(struct kf_agent *a)
 	kf_mig_configs_free(a->configs);
 	kf_withdraw_done(&a->withdrawals);
 	kf_sale_done(&a->sale);
+	kf_agent_mps_done(a);
 	kf_time_slices_done(&a->time_slices);
 	kf_agent_config_done(a);
 	kf_health_done(&a->health);

@@ -185,6 +185,7 @@ static int on_allocate(void *ud, const char *resource, const char *const *ids, u
 	kf_wall(&now, &us);
 	/* The ledger comes before the answer: what a pod has been told is never forgotten. */
 	if (check(a, resource, ids, n, err) < 0 || fill(a, ids, n, ret, err) < 0 ||
+	    kf_agent_mps_grant(a, resource, ids, n, ret, err) < 0 ||
 	    kf_ledger_hold(a->ledger, resource, ids, n, now, err) < 0) {
 		a->counts.refused++;
 		kf_log_fail(KF_WARN, "kubelet", err, "the allocation is refused");

@@ -62,13 +62,23 @@ void kf_agent_take_made(struct kf_agent *a, struct kf_labels *made)
 	a->features_told = 0;
 }
 
+static enum kf_label_sharing sharing_of(const struct kf_sharing *s)
+{
+	unsigned i;
+
+	for (i = 0; s && i < s->n; i++)
+		if (s->rule[i].mps && !s->rule[i].units.mib)
+			return KF_SHARING_MPS;
+	return s ? KF_SHARING_TIME_SLICING : KF_SHARING_NONE;
+}
+
 /* In the worker: the labels of what the job has read, and the file of them where that is wanted. */
 int kf_features_make(const struct kf_settings *set, const struct kf_node *node, int64_t started_s,
 		     struct kf_labels *ret, struct kf_error *err)
 {
 	struct kf_label_choices choices = {
 		.strategy = (enum kf_mig_strategy)set->mig_strategy,
-		.sharing = set->sharing ? KF_SHARING_TIME_SLICING : KF_SHARING_NONE,
+		.sharing = sharing_of(set->sharing),
 		.rules = set->sharing,
 		.timestamp = set->gfd_no_timestamp ? 0 : started_s,
 	};

@@ -10,6 +10,7 @@
 #include "agent/holdings.h"
 #include "agent/job.h"
 #include "agent/marks.h"
+#include "agent/mps.h"
 #include "agent/neighbours.h"
 #include "agent/offers.h"
 #include "agent/pause.h"
@@ -201,6 +202,7 @@ struct kf_agent {
 	struct kf_going going;
 	struct kf_watch *pods_watch; /* while units are sold */
 	struct kf_marks marks;
+	struct kf_mps mps;
 	struct kf_neighbours neighbours;
 	struct kf_pause pause;
 	int asking_sale;     /* an answer about it is on its way */
@@ -322,6 +324,16 @@ void kf_agent_time_slices_take(struct kf_agent *a, const struct kf_job *job); /*
 /* Have the pods of the node watched if their ends matter now; leave off if not. */
 void kf_agent_watch_pods(struct kf_agent *a);
 int kf_agent_is_going(const void *agent, const struct kf_hold *hold);
+
+/* mps.c */
+void kf_agent_mps_start(struct kf_agent *a);
+void kf_agent_mps_done(struct kf_agent *a);
+/* Devices and rules may have changed: daemons wanted and no longer wanted. */
+void kf_agent_mps_follow(struct kf_agent *a);
+int kf_agent_mps_ready(const void *agent, const char *id); /* for kf_offer_rules */
+/* What an allocation of shares gets besides its device; negative: refused. */
+int kf_agent_mps_grant(struct kf_agent *a, const char *resource, const char *const *ids, unsigned n,
+		       struct kf_answer *ret, struct kf_error *err);
 
 /* marks.c */
 int kf_agent_marks_start(struct kf_agent *a, struct kf_error *err); /* a taint may be none */

@@ -99,6 +99,9 @@ static void add(struct making *m, struct kf_share_device *device, int numa, unsi
 	rule = kf_share_of(m->rules->sharing, device);
 	if (rule)
 		name = rule->name;
+	if (rule && rule->mps && m->rules->mps_ready &&
+	    !m->rules->mps_ready(m->rules->userdata, device->id))
+		bits |= KF_UNWELL_NO_MPS;
 	if (aliased)
 		bits |= taken(m, device->id, name);
 	if (!rule)

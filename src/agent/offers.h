@@ -19,6 +19,7 @@ enum kf_unwell {
 	KF_UNWELL_MIXED_UP = 4,	 /* `single` needs one profile on the node and this is another */
 	KF_UNWELL_TAKEN = 8,	 /* held under its other name (singleAlias) */
 	KF_UNWELL_ILL = 16,	 /* health/ has found something wrong with it */
+	KF_UNWELL_NO_MPS = 32,	 /* its MPS daemon takes no clients */
 };
 
 struct kf_offer_rules {
@@ -29,6 +30,8 @@ struct kf_offer_rules {
 	const struct kf_sharing *sharing; /* may be NULL: every device is sold whole */
 	/* Is this device being withdrawn?  May be NULL. */
 	int (*withdrawn)(const void *userdata, const char *id);
+	/* Does its MPS daemon take clients?  NULL: no share is held by MPS. */
+	int (*mps_ready)(const void *userdata, const char *id);
 	/* Does something ail it?  May be NULL. */
 	int (*ill)(const void *userdata, const char *id);
 	const void *userdata;

@@ -52,6 +52,7 @@ void kf_agent_offer_rules(const struct kf_agent *a, struct kf_offer_rules *ret)
 		.holds = &a->holds,
 		.sharing = a->set->sharing,
 		.withdrawn = is_withdrawn,
+		.mps_ready = kf_agent_mps_ready,
 		.ill = is_ill,
 		.userdata = a,
 	};
@@ -90,6 +91,7 @@ void kf_agent_publish(struct kf_agent *a)
 		return;
 	}
 	kf_agent_watch_pods(a);
+	kf_agent_mps_follow(a);
 	kf_going_prune(&a->going, &a->holds);
 	kf_agent_offer_rules(a, &rules);
 	if (kf_offers_make(a->node, &rules, &offers, &err) == 0)

@@ -189,6 +189,7 @@ void kf_memory_read(const struct kf_yaml *y, struct kf_settings *s, struct kf_fi
 		return;
 	}
 	strcpy(r.rule->resource, PREFIX "gpu");
+	r.rule->mps = s->mps_dir[0] != '\0';
 	r.rule->line = r.block->line;
 	if (read_size(&r, "unit", 1024, 64, &r.rule->units.mib) < 0 ||
 	    read_size(&r, "keep", KEEP_MIB, 0, &r.rule->units.keep_mib) < 0 || read_name(&r) < 0 ||

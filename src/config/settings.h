@@ -152,6 +152,9 @@ enum kf_label_place { KF_LABELS_NODE, KF_LABELS_FILE, KF_LABELS_OFF };
 	X(metrics_join_words, FLAG, "", "", "metrics-join-words",                                  \
 	  "DCGM_EXPORTER_REPLACE_BLANKS_IN_MODEL_NAME", "false",                                   \
 	  "`-` for the blanks in modelName")                                                       \
+	X(mps_dir, TEXT, "", "", "mps-dir", "KERF_MPS_DIR", "",                                    \
+	  "where `kerf mps` keeps daemons and gates (/run/kerf/mps); not given: shares of memory " \
+	  "and of `sharing.mps` are not held")                                                     \
 	X(startup_taint, TEXT, "", "", "startup-taint", "KERF_STARTUP_TAINT", "",                  \
 	  "a taint of our Node, KEY[=VALUE][:EFFECT], that goes once what is offered is "          \
 	  "allocatable")                                                                           \

@@ -353,6 +353,7 @@ static void read_entry(struct reader *r, const struct kf_yaml_node *entry)
 		return;
 	}
 	rule->line = entry->line;
+	rule->mps = r->mps;
 	if (read_name(r, name, rule->resource) < 0)
 		bad = 1;
 	else
@@ -435,7 +436,10 @@ static void check_mps(struct reader *r, const struct kf_yaml_node *mps,
 	if (r->s->mig_strategy == KF_MIG_MIXED)
 		find(r, KF_FINDING_ERROR, mps,
 		     "does not go together with migStrategy mixed; none and single do");
-	find(r, KF_FINDING_NOTE, mps, "not served by this version: devices are sold whole");
+	if (!r->s->mps_dir[0])
+		find(r, KF_FINDING_NOTE, mps,
+		     "not served without --mps-dir, where `kerf mps` has its daemons: devices are "
+		     "sold whole");
 }
 
 int kf_sharing_read(const struct kf_yaml *y, struct kf_settings *s, struct kf_findings *out)
@@ -458,7 +462,7 @@ int kf_sharing_read(const struct kf_yaml *y, struct kf_settings *s, struct kf_fi
 		s->mps = kf_sharing_new();
 		if (!s->mps)
 			return -1;
-		read_block(&r, mps, 1, s->mps);
+		read_block(&r, mps, 1, s->mps_dir[0] ? s->sharing : s->mps);
 		check_mps(&r, mps, slicing);
 	}
 	kf_memory_read(y, s, out);

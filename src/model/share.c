@@ -124,6 +124,16 @@ const char *kf_time_slice_text(enum kf_time_slice length)
 	return text[length];
 }
 
+const struct kf_share_rule *kf_share_named(const struct kf_sharing *s, const char *name)
+{
+	unsigned i;
+
+	for (i = 0; s && i < s->n; i++)
+		if (!strcmp(s->rule[i].name, name))
+			return &s->rule[i];
+	return NULL;
+}
+
 const struct kf_share_rule *kf_share_units_of(const struct kf_sharing *s, const char *name)
 {
 	unsigned i;

@@ -60,6 +60,7 @@ struct kf_share_rule {
 	unsigned n_picks; /* only these; 0: all */
 	struct kf_share_pick *pick;
 	size_t capacity;
+	int mps;       /* each share is held by MPS; else they only take turns */
 	unsigned line; /* in the file */
 	int assumed;   /* `replicas` is not in the file */
 };
@@ -121,6 +122,8 @@ const struct kf_share_rule *kf_share_of(const struct kf_sharing *s,
 
 /* The replicas of a device with so much memory: the rule's number, or its units, which may be 0. */
 unsigned kf_share_count(const struct kf_share_rule *rule, uint64_t memory_mib);
+/* The rule under whose name replicas or units are sold, or NULL.  `s` may be NULL. */
+const struct kf_share_rule *kf_share_named(const struct kf_sharing *s, const char *name);
 /* The rule that sells units of memory under this name, or NULL.  `s` may be NULL. */
 const struct kf_share_rule *kf_share_units_of(const struct kf_sharing *s, const char *name);
 
