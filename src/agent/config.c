@@ -275,6 +275,8 @@ static void tell_event(struct kf_agent *a)
 	if (!a->config_news || !a->events)
 		return;
 	a->config_news = 0;
+	kf_agent_news(a, bad ? KF_EVENT_WARNING : KF_EVENT_NORMAL,
+		      bad ? a->config_err.msg : "the configuration file is in force again");
 	if (kf_events_tell(a->events, bad ? KF_EVENT_WARNING : KF_EVENT_NORMAL,
 			   bad ? "ConfigRefused" : "ConfigLoaded", "Configure",
 			   bad ? a->config_err.msg : "the configuration file is in force again",

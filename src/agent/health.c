@@ -84,6 +84,7 @@ static void tell_news(struct kf_agent *a, struct kf_ailment *ill)
 	snprintf(note, sizeof(note), "%s %s: %s", place, well ? "is Healthy again" : "is Unhealthy",
 		 text);
 	kf_log(well ? KF_INFO : KF_WARN, "health", "%s", note);
+	kf_agent_news(a, well ? KF_EVENT_NORMAL : KF_EVENT_WARNING, note);
 	if (a->events &&
 	    kf_events_tell(a->events, well ? KF_EVENT_NORMAL : KF_EVENT_WARNING,
 			   well ? "GPUHealthy" : "GPUUnhealthy", "HealthCheck", note, &err) < 0)

@@ -231,7 +231,7 @@ struct kf_agent {
 	uint64_t evicted_at_ms;
 	int evicting;
 
-	uv_pipe_t status; /* serve.c */
+	uv_pipe_t status, top; /* serve.c */
 	struct kf_status_client *status_clients;
 	unsigned n_status_clients;
 
@@ -391,6 +391,11 @@ void kf_agent_show(struct kf_agent *a); /* something has changed that is shown: 
 void kf_agent_count(struct kf_agent *a, enum kf_tally what);
 void kf_agent_count_xid(struct kf_agent *a, const char *gpu, unsigned xid);
 void kf_agent_count_job(struct kf_agent *a, const struct kf_job *job);
+/* Something has happened that is shown: `type` is an Event's. */
+void kf_agent_news(struct kf_agent *a, const char *type, const char *text);
+/* What `kerf top` shows, as JSON (metrics/node.h), or {"error": "why there is nothing"}; the
+ * caller's to free; NULL: no memory. */
+char *kf_agent_node_json(struct kf_agent *a);
 
 /* serve.c */
 int kf_agent_serve(struct kf_agent *a, struct kf_error *err);

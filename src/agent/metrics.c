@@ -13,6 +13,7 @@
 
 #include "agent/agent.h"
 #include "agent/internal.h"
+#include "agent/news.h"
 #include "agent/shown.h"
 #include "base/alloc.h"
 #include "base/clock.h"
@@ -25,9 +26,10 @@
 /* A step does not wait longer for the sampler: its call of the driver's hangs. */
 #define REST_MS 5000
 /* The loop turns at least every KF_POLL_MS. */
-#define ALIVE_MS (6 * KF_POLL_MS)
-#define SLOW_MS	 10000
-#define LEAST_MS 100 /* below it GPM has nothing new */
+#define ALIVE_MS     (6 * KF_POLL_MS)
+#define SLOW_MS	     10000
+#define PAGE_ADDRESS ":9400" /* of --page alone; it brings the metrics */
+#define LEAST_MS     100     /* below it GPM has nothing new */
 
 const char *kf_agent_version = "", *kf_agent_commit = "";
 
@@ -51,6 +53,7 @@ struct kf_agent_metrics {
 	struct kf_view_counts counts;
 	unsigned n_xids;
 	struct kf_xid_count xids[KF_MAX_GPUS];
+	struct kf_news news;
 };
 
 /* --- counting ------------------------------------------------------------------------------ */
@@ -93,12 +96,63 @@ void kf_agent_count(struct kf_agent *a, enum kf_tally what)
 	kf_agent_show(a);
 }
 
+void kf_agent_news(struct kf_agent *a, const char *type, const char *text)
+{
+	if (!a->metrics)
+		return;
+	kf_news_add(&a->metrics->news, !strcmp(type, KF_EVENT_WARNING), text);
+	kf_agent_show(a);
+}
+
+static void tell_xid(struct kf_agent *a, const char *gpu, unsigned xid)
+{
+	char text[96];
+	unsigned i;
+
+	for (i = 0; a->node && i < a->node->n_gpus; i++)
+		if (!strcmp(a->node->gpu[i].uuid, gpu)) {
+			snprintf(text, sizeof(text), "gpu %u: XID %u", a->node->gpu[i].index, xid);
+			kf_agent_news(a, KF_EVENT_WARNING, text);
+		}
+}
+
 void kf_agent_count_xid(struct kf_agent *a, const char *gpu, unsigned xid)
 {
 	if (!a->metrics)
 		return;
+	tell_xid(a, gpu, xid);
 	kf_xid_count(a->metrics->xids, &a->metrics->n_xids, gpu, xid);
 	kf_agent_show(a);
+}
+
+/* Of one GPU: what was done, or the first that went wrong. */
+static void tell_steps(struct kf_agent *a, const struct kf_job *job, unsigned gpu)
+{
+	unsigned i, made = 0, gone = 0, modes = 0, us = 0;
+	char step[300], text[304 + sizeof(job->outcome->err.msg)];
+
+	for (i = 0; i < job->n_steps; i++) {
+		const struct kf_outcome *outcome = &job->outcome[i];
+		enum kf_step_kind kind = job->steps[i].kind;
+
+		if (job->steps[i].gpu != gpu || outcome->answer == KF_OUTCOME_SKIPPED)
+			continue;
+		us += outcome->us;
+		if (outcome->answer != 0) {
+			kf_step_text(a->node, &job->steps[i], step, sizeof(step));
+			snprintf(text, sizeof(text), "%s: %s", step, outcome->err.msg);
+			kf_agent_news(a, KF_EVENT_WARNING, text);
+			return;
+		}
+		made += kind == KF_STEP_CREATE || kind == KF_STEP_CREATE_CI;
+		gone += kind == KF_STEP_DESTROY || kind == KF_STEP_DESTROY_CI;
+		modes += kind == KF_STEP_MODE_ON || kind == KF_STEP_MODE_OFF;
+	}
+	if (made + gone + modes == 0)
+		return;
+	snprintf(text, sizeof(text), "gpu %u: %s%u instances destroyed, %u created in %.2f s",
+		 a->node->gpu[gpu].index, modes ? "MIG mode changed, " : "", gone, made, us / 1e6);
+	kf_agent_news(a, KF_EVENT_NORMAL, text);
 }
 
 /* A job with steps is over: how long they took the driver, and whether all were done. */
@@ -115,6 +169,8 @@ void kf_agent_count_job(struct kf_agent *a, const struct kf_job *job)
 		us += job->outcome[i].us;
 		failed |= job->outcome[i].answer != 0;
 	}
+	for (i = 0; a->node && i < a->node->n_gpus; i++)
+		tell_steps(a, job, i);
 	m->epoch++;
 	m->counts.failed_changes += (unsigned long)failed;
 	m->counts.change_s += (double)us / 1e6;
@@ -149,8 +205,20 @@ static void add_up(const struct kf_agent *a, struct kf_view_counts *ret)
 	ret->destroyed = a->counts.destroyed;
 }
 
+static void show_view(struct kf_agent_metrics *m, struct kf_view *view)
+{
+	kf_auto(kf_view_freep) struct kf_view *before = kf_hub_view(kf_metrics_hub(m->metrics));
+	struct kf_error err = {0};
+
+	kf_news_add_pods(&m->news, before, view);
+	if (kf_news_show(&m->news, view, &err) < 0)
+		kf_log_fail(KF_WARN, "metrics", &err, "showing the rest");
+	kf_metrics_show(m->metrics, view);
+}
+
 static void make_view(struct kf_agent *a)
 {
+	char waits[384] = "";
 	struct kf_view_counts counts;
 	struct kf_shown from = {.node = a->node,
 				.driver_up = a->driver_state == KF_DRIVER_OK,
@@ -163,6 +231,8 @@ static void make_view(struct kf_agent *a)
 				.config = a->config,
 				.state = kf_state_text(a->state),
 				.reason = a->reason,
+				.plan = a->plan,
+				.waits = waits,
 				.epoch = a->metrics->epoch,
 				.xids = a->metrics->xids,
 				.n_xids = a->metrics->n_xids,
@@ -174,12 +244,9 @@ static void make_view(struct kf_agent *a)
 	/* There is nothing that the kubelet waits for. */
 	from.ready = a->driver_state != KF_DRIVER_UNKNOWN &&
 		     (a->n_listening > 0 || a->sale.listed.n == 0);
-	if (a->plan) {
-		from.steps_blocked = a->plan->n_blocked;
-		from.steps_open = a->plan->n - a->plan->n_blocked;
-	}
+	kf_agent_pause_waits(a, waits, sizeof(waits));
 	if (kf_shown_view(&from, &view, &err) == 0)
-		kf_hub_show(kf_metrics_hub(a->metrics->metrics), view);
+		show_view(a->metrics, view);
 	else
 		kf_log_fail(KF_WARN, "metrics", &err, "the one before stays");
 }
@@ -318,12 +385,18 @@ static void fill_expose(const struct kf_agent *a, struct kf_expose_options *ret)
 	};
 }
 
+static int wants_port(const struct kf_agent *a)
+{
+	return a->set->metrics_listen[0] && strcmp(a->set->metrics_listen, "none") != 0;
+}
+
 static int listen_now(struct kf_agent *a, struct kf_error *err)
 {
 	struct kf_agent_metrics *m = a->metrics;
 	unsigned ms = interval_ms(a);
 	struct kf_metrics_options opt = {
-		.listen = a->set->metrics_listen,
+		.listen = wants_port(a) ? a->set->metrics_listen : PAGE_ADDRESS,
+		.page = a->set->page,
 		.web_config = a->set->metrics_web_config,
 		.sampler = {.root = kf_job_root(a->set),
 			    .quick_ms = ms,
@@ -395,7 +468,7 @@ void kf_agent_metrics_start(struct kf_agent *a)
 {
 	struct kf_agent_metrics *m;
 
-	if (!a->set->metrics_listen[0] || !strcmp(a->set->metrics_listen, "none"))
+	if (!wants_port(a) && !a->set->page)
 		return;
 	m = kf_calloc(1, sizeof(*m));
 	if (!m) {
@@ -411,6 +484,16 @@ void kf_agent_metrics_start(struct kf_agent *a)
 	m->show.data = m->rest.data = m->rested.data = m;
 	atomic_store(&m->beat_ms, kf_now_ms());
 	try_to_listen(a);
+}
+
+char *kf_agent_node_json(struct kf_agent *a)
+{
+	if (a->metrics && a->metrics->metrics)
+		return kf_metrics_node_json(a->metrics->metrics, NULL);
+	return kf_strdup(
+		a->metrics ? "{\"error\":\"the agent cannot serve metrics: its log says why\"}"
+			   : "{\"error\":\"the agent measures nothing: it was started without "
+			     "--metrics-listen\"}");
 }
 
 const char *kf_agent_metrics_address(const struct kf_agent *a)

@@ -14,6 +14,7 @@ static void tell(struct kf_agent *a, const char *type, const char *reason, const
 {
 	struct kf_error err = {0};
 
+	kf_agent_news(a, type, note);
 	if (kf_events_tell(a->events, type, reason, "Register", note, &err) < 0)
 		kf_log_fail(KF_WARN, "kube", &err, "the Event is dropped");
 }

@@ -49,6 +49,7 @@ static void tell_stuck(struct kf_agent *a)
 	if (a->sale_tries++)
 		return;
 	kf_log(KF_WARN, "kubelet", "%s", note);
+	kf_agent_news(a, KF_EVENT_WARNING, note);
 	if (a->events && kf_events_tell(a->events, KF_EVENT_WARNING, "SharingPending", "Configure",
 					note, &err) < 0)
 		kf_log_fail(KF_WARN, "kube", &err, "the Event is dropped");

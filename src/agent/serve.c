@@ -1,6 +1,7 @@
 /*
- * `kerf status` asks here: a unix socket in the state directory, mode 0600.  A client connects and
- * is told the agent's view as one JSON text; nothing is read from it.
+ * `kerf status` and `kerf top` ask here: two unix sockets in the state directory, mode 0600.  A
+ * client connects and is told the agent's view (agent.sock), or the node with what was measured
+ * (top.sock), as one JSON text; nothing is read from it.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -43,11 +44,11 @@ static void on_written(uv_write_t *write, int status)
 		uv_close((uv_handle_t *)&c->pipe, on_closed);
 }
 
-static void answer(struct kf_status_client *c)
+static void answer(struct kf_status_client *c, int top)
 {
 	uv_buf_t buf;
 
-	c->text = kf_agent_status_json(c->agent);
+	c->text = top ? kf_agent_node_json(c->agent) : kf_agent_status_json(c->agent);
 	buf = uv_buf_init(c->text, c->text ? (unsigned)strlen(c->text) : 0);
 	c->write.data = c;
 	if (!c->text || uv_write(&c->write, (uv_stream_t *)&c->pipe, &buf, 1, on_written) < 0)
@@ -77,7 +78,7 @@ static void on_connection(uv_stream_t *server, int status)
 	    a->stopping)
 		uv_close((uv_handle_t *)&c->pipe, on_closed);
 	else
-		answer(c);
+		answer(c, server == (uv_stream_t *)&a->top);
 }
 
 void kf_agent_serve_stop(struct kf_agent *a)
@@ -89,24 +90,31 @@ void kf_agent_serve_stop(struct kf_agent *a)
 			uv_close((uv_handle_t *)&c->pipe, on_closed);
 }
 
-int kf_agent_serve(struct kf_agent *a, struct kf_error *err)
+static int open_socket(struct kf_agent *a, uv_pipe_t *pipe, const char *name, struct kf_error *err)
 {
 	char path[512];
 	mode_t mask;
 	int r;
 
-	snprintf(path, sizeof(path), "%s/agent.sock", a->set->state_dir);
+	snprintf(path, sizeof(path), "%s/%s", a->set->state_dir, name);
 	/* The ledger's lock says that no other agent is alive here: what lies there is left over.
 	 */
 	unlink(path);
-	uv_pipe_init(&a->loop, &a->status, 0);
-	a->status.data = a;
+	uv_pipe_init(&a->loop, pipe, 0);
+	pipe->data = a;
 	mask = umask(0177);
-	r = uv_pipe_bind(&a->status, path);
+	r = uv_pipe_bind(pipe, path);
 	umask(mask);
 	if (r == 0)
-		r = uv_listen((uv_stream_t *)&a->status, CLIENTS, on_connection);
+		r = uv_listen((uv_stream_t *)pipe, CLIENTS, on_connection);
 	if (r < 0)
 		return kf_fail(err, KF_E_SYSTEM, -r, "listen on %s: %s", path, uv_strerror(r));
 	return 0;
+}
+
+int kf_agent_serve(struct kf_agent *a, struct kf_error *err)
+{
+	if (open_socket(a, &a->status, "agent.sock", err) < 0)
+		return -1;
+	return open_socket(a, &a->top, "top.sock", err);
 }

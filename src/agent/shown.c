@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/alloc.h"
 #include "base/clock.h"
 #include "base/error.h"
 #include "model/share.h"
@@ -226,6 +227,50 @@ static void take_pods(const struct kf_shown *from, struct kf_view *v, unsigned r
 	}
 }
 
+/* --- what waits ---------------------------------------------------------------------------- */
+
+static void take_steps(const struct kf_shown *from, struct kf_view *v, unsigned room)
+{
+	unsigned i;
+
+	for (i = 0; i < from->plan->n && v->n_waits < room; i++) {
+		const struct kf_step *step = &from->plan->step[i];
+		struct kf_view_wait *wait = &v->wait[v->n_waits];
+
+		if (!step->blocked)
+			continue;
+		wait->gpu = step->gpu;
+		kf_step_text(from->node, step, wait->text, sizeof(wait->text));
+		v->n_waits++;
+	}
+}
+
+static int take_waits(const struct kf_shown *from, struct kf_view *v)
+{
+	int has_plan = from->plan && from->node;
+	unsigned room = has_plan ? from->plan->n_blocked : 0;
+
+	if (has_plan) {
+		v->steps_blocked = from->plan->n_blocked;
+		v->steps_open = from->plan->n - from->plan->n_blocked;
+	}
+	room += from->waits && from->waits[0];
+	if (room == 0)
+		return 0;
+	room = room < KF_VIEW_WAITS ? room : KF_VIEW_WAITS;
+	v->wait = kf_calloc(room, sizeof(*v->wait));
+	if (!v->wait)
+		return -1;
+	if (from->waits && from->waits[0]) {
+		v->wait[0].gpu = KF_NONE;
+		snprintf(v->wait[0].text, sizeof(v->wait[0].text), "%s", from->waits);
+		v->n_waits = 1;
+	}
+	if (has_plan)
+		take_steps(from, v, room);
+	return 0;
+}
+
 /* --- all of it ----------------------------------------------------------------------------- */
 
 static unsigned count_slices(const struct kf_node *node)
@@ -275,8 +320,6 @@ int kf_shown_view(const struct kf_shown *from, struct kf_view **ret, struct kf_e
 	v->epoch = from->epoch;
 	v->driver_up = from->driver_up;
 	v->ready = from->ready;
-	v->steps_blocked = from->steps_blocked;
-	v->steps_open = from->steps_open;
 	v->counts = *from->counts;
 	take_words(from, v);
 	for (g = 0; g < n_gpus; g++) {
@@ -285,6 +328,10 @@ int kf_shown_view(const struct kf_shown *from, struct kf_view **ret, struct kf_e
 	}
 	take_pods(from, v, room);
 	take_resources(from, v);
+	if (take_waits(from, v) < 0) {
+		kf_view_free(v);
+		return kf_fail(err, KF_E_NOMEM, 0, "no memory for what waits");
+	}
 	*ret = v;
 	return 0;
 }

@@ -9,6 +9,7 @@
 #include "metrics/snapshot.h"
 #include "model/holds.h"
 #include "model/node.h"
+#include "plan/plan.h"
 
 /* XIDs of one GPU, counted. */
 struct kf_xid_count {
@@ -34,7 +35,9 @@ struct kf_shown {
 	int (*withdrawn)(const void *ud, const char *id);
 	const void *ud;
 	const char *hostname, *config, *state, *reason;
-	unsigned steps_blocked, steps_open, epoch;
+	const struct kf_plan *plan; /* that is being carried out; NULL: none */
+	const char *waits;	    /* what else does not go on, and why; may be empty */
+	unsigned epoch;
 	const struct kf_xid_count *xids;
 	unsigned n_xids;
 	const struct kf_view_counts *counts;

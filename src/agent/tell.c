@@ -124,13 +124,13 @@ static void tell_event(struct kf_agent *a)
 	char note[1200];
 
 	/* "pending" without a reason is over in a moment: no news */
-	if (!a->events || a->state == KF_STATE_NONE ||
-	    (a->state == KF_STATE_PENDING && !a->reason[0]))
+	if (a->state == KF_STATE_NONE || (a->state == KF_STATE_PENDING && !a->reason[0]))
 		return;
 	snprintf(note, sizeof(note), "MIG configuration %s: %s", a->config,
 		 a->reason[0] ? a->reason : "applied");
-	if (kf_events_tell(a->events, kind[a->state].type, kind[a->state].reason, "Repartition",
-			   note, &err) < 0)
+	kf_agent_news(a, kind[a->state].type, note);
+	if (a->events && kf_events_tell(a->events, kind[a->state].type, kind[a->state].reason,
+					"Repartition", note, &err) < 0)
 		kf_log_fail(KF_WARN, "kube", &err, "the Event is dropped");
 }
 

@@ -21,6 +21,15 @@ void kf_wall(int64_t *s, int32_t *us)
 	*us = (int32_t)(t.tv_nsec / 1000);
 }
 
+int64_t kf_wall_ms(void)
+{
+	int64_t s;
+	int32_t us;
+
+	kf_wall(&s, &us);
+	return s * 1000 + us / 1000;
+}
+
 void kf_wall_text(char out[32])
 {
 	char day[24];

@@ -155,6 +155,9 @@ enum kf_label_place { KF_LABELS_NODE, KF_LABELS_FILE, KF_LABELS_OFF };
 	X(mps_dir, TEXT, "", "", "mps-dir", "KERF_MPS_DIR", "",                                    \
 	  "where `kerf mps` keeps daemons and gates (/run/kerf/mps); not given: shares of memory " \
 	  "and of `sharing.mps` are not held")                                                     \
+	X(page, FLAG, "", "", "page", "KERF_PAGE", "false",                                        \
+	  "serve the page at the address of the metrics, or :9400; it names pods to whoever "      \
+	  "reaches it")                                                                            \
 	X(startup_taint, TEXT, "", "", "startup-taint", "KERF_STARTUP_TAINT", "",                  \
 	  "a taint of our Node, KEY[=VALUE][:EFFECT], that goes once what is offered is "          \
 	  "allocatable")                                                                           \

@@ -188,12 +188,25 @@ static struct MHD_Response *make_response(struct kf_http_answer *answer)
 	return r;
 }
 
-static void add_headers(const struct kf_http *h, struct MHD_Response *r, const char *type)
+/* A browser keeps nothing, tells nobody where it was, and takes no type but the one that it is
+ * told. */
+static void add_policy(struct MHD_Response *r, const char *policy)
+{
+	MHD_add_response_header(r, "Content-Security-Policy", policy);
+	MHD_add_response_header(r, "X-Content-Type-Options", "nosniff");
+	MHD_add_response_header(r, "Referrer-Policy", "no-referrer");
+	MHD_add_response_header(r, MHD_HTTP_HEADER_CACHE_CONTROL, "no-store");
+}
+
+static void add_headers(const struct kf_http *h, struct MHD_Response *r,
+			const struct kf_http_answer *answer)
 {
 	unsigned i;
 
-	if (type)
-		MHD_add_response_header(r, MHD_HTTP_HEADER_CONTENT_TYPE, type);
+	if (answer->type)
+		MHD_add_response_header(r, MHD_HTTP_HEADER_CONTENT_TYPE, answer->type);
+	if (answer->policy)
+		add_policy(r, answer->policy);
 	for (i = 0; h->web && i < h->web->n_headers; i++)
 		MHD_add_response_header(r, h->web->header[i].name, h->web->header[i].value);
 }
@@ -211,7 +224,7 @@ static enum MHD_Result send_answer(struct kf_http *h, struct MHD_Connection *c,
 	}
 	if (!r)
 		return MHD_NO;
-	add_headers(h, r, answer->type);
+	add_headers(h, r, answer);
 	if (!answer->response)
 		MHD_add_response_header(r, MHD_HTTP_HEADER_VARY, "Accept, Accept-Encoding");
 	if (zipped)
@@ -298,8 +311,10 @@ static enum MHD_Result answer_route(struct kf_http *h, struct MHD_Connection *c,
 				    const struct kf_http_route *route)
 {
 	const char *query = MHD_lookup_connection_value(c, MHD_GET_ARGUMENT_KIND, "q");
-	struct kf_http_request request = {
-		.path = route->path, .accept = header(c, "Accept"), .query = query ? query : ""};
+	struct kf_http_request request = {.path = route->path,
+					  .accept = header(c, "Accept"),
+					  .query = query ? query : "",
+					  .connection = c};
 	struct kf_http_answer answer = {.status = MHD_HTTP_OK};
 
 	route->handler(h->opt.ud, &request, &answer);
@@ -406,7 +421,19 @@ static int serve_by(struct kf_http *h, struct kf_web_config *web, struct kf_erro
 			       web && web->tls ? "certificate and key cannot be used"
 					       : "the server does not start");
 	}
+	if (h->opt.hush)
+		h->opt.hush(h->opt.ud, 0);
 	return 0;
+}
+
+static void stop_daemon(struct kf_http *h)
+{
+	if (!h->daemon)
+		return;
+	if (h->opt.hush)
+		h->opt.hush(h->opt.ud, 1);
+	MHD_stop_daemon(h->daemon);
+	h->daemon = NULL;
 }
 
 static int load_web(struct kf_http *h, struct kf_web_config **ret, struct kf_error *err)
@@ -453,7 +480,7 @@ int kf_http_reload(struct kf_http *h, struct kf_error *err)
 	h->tried = stamp;
 	if (load_web(h, &web, err) < 0 || !web)
 		return -1;
-	MHD_stop_daemon(h->daemon);
+	stop_daemon(h);
 	h->web = web;
 	if (serve_by(h, web, err) < 0) {
 		h->web = old;
@@ -480,8 +507,7 @@ void kf_http_stop(struct kf_http *h)
 {
 	if (!h)
 		return;
-	if (h->daemon)
-		MHD_stop_daemon(h->daemon);
+	stop_daemon(h);
 	if (h->fd >= 0)
 		close(h->fd);
 	kf_login_free(h->auth);

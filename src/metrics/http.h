@@ -13,6 +13,7 @@
 
 struct kf_error;
 struct kf_http;
+struct MHD_Connection;
 struct MHD_Response;
 
 #define KF_HTTP_CONNECTIONS 32
@@ -20,14 +21,16 @@ struct MHD_Response;
 #define KF_HTTP_LIFE_MS	    30000 /* of one answer */
 
 struct kf_http_request {
-	const char *path, *accept; /* accept: the header, or "" */
-	const char *query;	   /* value of ?q= , or "" */
+	const char *path, *accept;	   /* accept: the header, or "" */
+	const char *query;		   /* value of ?q= , or "" */
+	struct MHD_Connection *connection; /* for a response of the handler's own making */
 };
 
 struct kf_http_answer {
 	int status;
-	const char *type; /* Content-Type */
-	char *body;	  /* malloc's; the server frees it */
+	const char *type;   /* Content-Type */
+	const char *policy; /* Content-Security-Policy; NULL: it is nothing that a browser shows */
+	char *body;	    /* malloc's; the server frees it */
 	size_t n;
 	/* Instead of a body: a response of the handler's own making, which the server takes. */
 	struct MHD_Response *response;
@@ -50,6 +53,9 @@ struct kf_http_options {
 	unsigned n_routes;
 	void *ud;
 	void (*refused)(void *ud); /* a request was refused; may be NULL */
+	/* The server stops (1): no connection may be suspended then, or become so; it is there
+	 * again (0).  May be NULL. */
+	void (*hush)(void *ud, int on);
 };
 
 /*

@@ -6,7 +6,11 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "base/clock.h"
 #include "base/error.h"
+#include "metrics/live.h"
+#include "metrics/node.h"
+#include "metrics/page.h"
 
 #define MORE_ROOM 4096 /* than the last text, for the next */
 
@@ -15,7 +19,8 @@ struct kf_metrics {
 	struct kf_hub *hub;
 	struct kf_sampler *sampler;
 	struct kf_http *http;
-	size_t last_size; /* of the text: the server's thread alone uses it */
+	struct kf_live *live; /* NULL: the page is not served */
+	size_t last_size;     /* of the text: the server's thread alone uses it */
 };
 
 static void on_metrics(void *ud, const struct kf_http_request *request, struct kf_http_answer *ret)
@@ -77,6 +82,57 @@ static void on_readyz(void *ud, const struct kf_http_request *request, struct kf
 		say(ret, 503, "the kubelet has not been offered the GPUs yet\n");
 }
 
+/* --- the page ------------------------------------------------------------------------------ */
+
+char *kf_metrics_node_json(struct kf_metrics *m, size_t *ret_n)
+{
+	struct kf_node_words words = {.version = m->opt.expose.version, .wall_ms = kf_wall_ms()};
+	struct kf_snapshot snap;
+	char *text;
+
+	kf_sampler_poke(m->sampler);
+	kf_hub_take(m->hub, &snap);
+	text = kf_node_json(&snap, &words, ret_n);
+	kf_snapshot_done(&snap);
+	return text;
+}
+
+static char *make_live(void *ud, size_t *ret_n)
+{
+	return kf_metrics_node_json(ud, ret_n);
+}
+
+static void on_node(void *ud, const struct kf_http_request *request, struct kf_http_answer *ret)
+{
+	(void)request;
+	ret->body = kf_metrics_node_json(ud, &ret->n);
+	ret->type = "application/json";
+	ret->policy = KF_PAGE_POLICY;
+}
+
+static void on_live(void *ud, const struct kf_http_request *request, struct kf_http_answer *ret)
+{
+	struct kf_metrics *m = ud;
+
+	kf_live_join(m->live, request, ret);
+	ret->policy = KF_PAGE_POLICY;
+}
+
+static void on_hush(void *ud, int on)
+{
+	struct kf_metrics *m = ud;
+
+	if (m->live)
+		kf_live_hush(m->live, on);
+}
+
+void kf_metrics_show(struct kf_metrics *m, struct kf_view *view)
+{
+	kf_hub_show(m->hub, view);
+	if (m->live)
+		kf_live_nudge(m->live);
+}
+
 static void on_refused(void *ud)
 {
 	struct kf_metrics *m = ud;
@@ -89,7 +145,15 @@ static const struct kf_http_route routes[] = {
 	{"/health", on_health, 1},
 	{"/healthz", on_healthz, 1},
 	{"/readyz", on_readyz, 1},
+	/* from here on where the page is switched on */
+	{"/", kf_page_on_file, 0},
+	{"/page.js", kf_page_on_file, 0},
+	{"/page.css", kf_page_on_file, 0},
+	{"/api/node.json", on_node, 0},
+	{"/live", on_live, 0},
 };
+#define N_ROUTES     (sizeof(routes) / sizeof(routes[0]))
+#define N_OF_METRICS (N_ROUTES - 5)
 
 /* The socket first: where that cannot be had nothing is worth measuring. */
 static int start_all(struct kf_metrics *m, char *note, size_t size, struct kf_error *err)
@@ -97,14 +161,17 @@ static int start_all(struct kf_metrics *m, char *note, size_t size, struct kf_er
 	struct kf_http_options http = {.listen = m->opt.listen,
 				       .web_config = m->opt.web_config,
 				       .routes = routes,
-				       .n_routes = sizeof(routes) / sizeof(routes[0]),
+				       .n_routes = m->opt.page ? N_ROUTES : N_OF_METRICS,
 				       .ud = m,
+				       .hush = on_hush,
 				       .refused = on_refused};
 
 	m->hub = kf_hub_new();
 	if (!m->hub)
 		return kf_fail(err, KF_E_NOMEM, 0, "no memory for metrics");
 	if (kf_sampler_start(m->hub, &m->opt.sampler, &m->sampler, err) < 0)
+		return -1;
+	if (m->opt.page && kf_live_start(make_live, m, &m->live, err) < 0)
 		return -1;
 	return kf_http_start(&http, note, size, &m->http, err);
 }
@@ -154,6 +221,7 @@ int kf_metrics_stop(struct kf_metrics *m)
 	if (!m)
 		return 0;
 	kf_http_stop(m->http);
+	kf_live_stop(m->live);
 	if (m->sampler && kf_sampler_stop(m->sampler) != 0) {
 		left_behind = m; /* it still uses the hub, and the process ends */
 		return 1;

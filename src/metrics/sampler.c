@@ -342,7 +342,11 @@ static void replace_hung(struct kf_sampler *s)
 
 void kf_sampler_poke(struct kf_sampler *s)
 {
-	pthread_mutex_lock(&s->lock);
+	/* one who has it may be in a call of the driver's; the next look will do */
+	if (pthread_mutex_trylock(&s->lock) != 0) {
+		kf_hub_looked(s->hub);
+		return;
+	}
 	if (kf_hub_idle_ms(s->hub) > KF_LOOKED_MS) {
 		s->hurry = 1;
 		pthread_cond_broadcast(&s->wake);

@@ -40,7 +40,7 @@ int kf_sampler_start(struct kf_hub *hub, const struct kf_sampler_options *opt,
 void kf_sampler_pause(struct kf_sampler *s, int close);
 void kf_sampler_resume(struct kf_sampler *s);
 
-/* Somebody looks: measure soon, and see to calls that hang.  From any thread. */
+/* Somebody looks: measure soon, and see to calls that hang.  From any thread; waits for nothing. */
 void kf_sampler_poke(struct kf_sampler *s);
 
 /*

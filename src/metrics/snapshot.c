@@ -35,6 +35,8 @@ static void free_view(struct kf_view *v)
 	free(v->slice);
 	free(v->pod);
 	free(v->resource);
+	free(v->wait);
+	free(v->event);
 	free(v);
 }
 

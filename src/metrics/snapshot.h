@@ -27,6 +27,9 @@ struct kf_error;
 
 enum kf_view_health { KF_VIEW_WELL, KF_VIEW_UNWELL, KF_VIEW_FLAPPING };
 
+#define KF_VIEW_WAITS  32 /* of the steps that wait; what is over is counted in steps_blocked */
+#define KF_VIEW_EVENTS 40 /* the latest */
+
 /* How a device is sold. */
 enum kf_view_sharing { KF_VIEW_WHOLE, KF_VIEW_TIME_SLICED, KF_VIEW_MPS };
 
@@ -74,6 +77,19 @@ struct kf_view_pod {
 	char sold[104]; /* the id that it was given */
 };
 
+/* What does not go on, and why: a sentence. */
+struct kf_view_wait {
+	unsigned gpu; /* place in view->gpu; KF_NONE: of the node */
+	char text[384];
+};
+
+/* What has happened: a sentence. */
+struct kf_view_event {
+	int64_t wall_ms; /* since 1970 */
+	int warning;
+	char text[224];
+};
+
 #define KF_VIEW_BUCKETS 8
 /* Upper bounds of how long changes of geometry take, in milliseconds; the last is without bound. */
 extern const unsigned kf_view_bucket_ms[KF_VIEW_BUCKETS - 1];
@@ -110,6 +126,9 @@ struct kf_view {
 	struct kf_view_slice *slice; /* by GPU, then by start */
 	struct kf_view_pod *pod;     /* by GPU */
 	struct kf_view_resource *resource;
+	unsigned n_waits, n_events;
+	struct kf_view_wait *wait;   /* NULL: none */
+	struct kf_view_event *event; /* the oldest first; NULL: none */
 };
 
 /* Room for so many of each, all zero.  NULL: no memory.  The caller's until kf_hub_show. */
