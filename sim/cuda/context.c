@@ -32,15 +32,17 @@ static uint64_t used_mib(const struct device *d)
 }
 
 /*
- * What of it a limit counts: measured on an H100, 123 MiB of a context of 26 SMs, 271 of 66.  They
- * are those of the server's share: a client that lowers its own stops no later for that (measured:
- * 7.50 GiB of 8 with 50 % of the server's, whether the client has 20 % or all).
+ * What of it a limit counts: measured on an H100, 123 MiB of a context of 26 SMs, 271 of 66, more
+ * than 512 of 132; 510 where each context has a share of its own and this one all SMs.  They are
+ * those of the server's share: a client that lowers its own stops no later for that (measured: 7.50
+ * GiB of 8 with 50 % of the server's, whether the client has 20 % or 50).
  */
 static uint64_t counted_mib(const struct device *d)
 {
-	unsigned sm = d->sm * d->server_x10 / 1000 & ~1u;
+	unsigned share = d->sm * d->server_x10 / 1000 & ~1u;
+	uint64_t each = kf_cuda.per_context ? 22 + d->sm * 37 / 10 : 27 + share * 37 / 10;
 
-	return d->n_contexts * (27 + sm * 37 / 10) + blocks_mib(d);
+	return d->n_contexts * each + blocks_mib(d);
 }
 
 static unsigned row(const struct device *d)

@@ -13,12 +13,15 @@ static CUresult device(CUdevice number, struct device **ret)
 	return CUDA_SUCCESS;
 }
 
-/* In pairs: two SMs are one unit of the hardware (measured: 20 % of 132 are 26, 70 % are 92). */
+/*
+ * In pairs: two SMs are one unit of the hardware (measured: 20 % of 132 are 26, 70 % are 92).  With
+ * a share for each context a context that asks for none has all, as soon as there is one.
+ */
 unsigned kf_cuda_sm(const struct device *d)
 {
 	unsigned sm = d->sm * d->percent_x10 / 1000 & ~1u;
 
-	if (d->percent_x10 >= 1000 || kf_cuda.per_context)
+	if (d->percent_x10 >= 1000 || (kf_cuda.per_context && d->n_contexts))
 		return d->sm;
 	return sm < 2 ? 2 : sm;
 }

@@ -96,17 +96,18 @@ static void register_here(void)
 }
 
 /* `base`: the server's devices, with their limits in kf_cuda.device; n 0: without MPS. */
-static void find_devices(const struct kf_sim_spots *base, const struct device *limits)
+static CUresult find_devices(const struct kf_sim_spots *base, const struct device *limits)
 {
 	struct kf_sim_state *s = kf_cuda.sim.state;
 	struct kf_sim_spots seen;
 	char dev[sizeof(kf_cuda.sim.dir) + 16];
 	unsigned i, k;
+	int r;
 
 	kf_sim_dev_dir(kf_cuda.sim.dir, dev, sizeof(dev));
 	kf_sim_lock(s);
-	kf_sim_spots_see(s, dev, getenv("CUDA_VISIBLE_DEVICES"), base, &seen);
-	for (i = 0; i < seen.n; i++) {
+	r = kf_sim_spots_see(s, dev, getenv("CUDA_VISIBLE_DEVICES"), base, &seen);
+	for (i = 0; r == 0 && i < seen.n; i++) {
 		struct device *d = &kf_cuda.device[i];
 
 		*d = (struct device){.spot = seen.at[i], .percent_x10 = 1000, .server_x10 = 1000};
@@ -118,7 +119,10 @@ static void find_devices(const struct kf_sim_spots *base, const struct device *l
 			}
 	}
 	kf_sim_unlock(s);
+	if (r < 0)
+		return CUDA_ERROR_INVALID_DEVICE;
 	kf_cuda.n_devices = (int)seen.n;
+	return seen.n ? CUDA_SUCCESS : CUDA_ERROR_NO_DEVICE;
 }
 
 static CUresult init(void)
@@ -130,12 +134,12 @@ static CUresult init(void)
 	TRY(open_machine());
 	register_here();
 	TRY(kf_cuda_mps_connect(&base, limits));
-	find_devices(kf_cuda.server >= 0 ? &base : NULL, limits);
+	TRY(find_devices(kf_cuda.server >= 0 ? &base : NULL, limits));
 	if (kf_cuda.server >= 0)
 		kf_cuda_mps_environment();
 	if (load)
 		kf_cuda.load = (unsigned)strtoul(load, NULL, 10) % 101;
-	return kf_cuda.n_devices ? CUDA_SUCCESS : CUDA_ERROR_NO_DEVICE;
+	return CUDA_SUCCESS;
 }
 
 CUresult cuInit(unsigned flags)

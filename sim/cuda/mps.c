@@ -13,20 +13,27 @@
 #include "mps/socket.h"
 #include "mps/wire.h"
 
-/* The control daemon's socket; -1: nobody listens there, or this program may not ask. */
-static int call_control(void)
+/* What CUDA_MPS_PIPE_DIRECTORY said at cuInit counts for later contexts, too. */
+static struct sockaddr_un control_at = {.sun_family = AF_UNIX};
+
+static int find_control(void)
 {
 	const char *dir = getenv("CUDA_MPS_PIPE_DIRECTORY");
-	struct sockaddr_un at = {.sun_family = AF_UNIX};
-	int fd;
 
 	if (!dir || !*dir)
 		dir = KF_MPS_DEFAULT_PIPE;
-	if ((size_t)snprintf(at.sun_path, sizeof(at.sun_path), "%s/" KF_MPS_SOCKET, dir) >=
-	    sizeof(at.sun_path))
-		return -1;
-	fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
-	if (fd >= 0 && connect(fd, (struct sockaddr *)&at, sizeof(at)) < 0) {
+	return (size_t)snprintf(control_at.sun_path, sizeof(control_at.sun_path),
+				"%s/" KF_MPS_SOCKET, dir) < sizeof(control_at.sun_path)
+		       ? 0
+		       : -1;
+}
+
+/* The control daemon's socket; -1: nobody listens there, or this program may not ask. */
+static int call_control(void)
+{
+	int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+
+	if (fd >= 0 && connect(fd, (struct sockaddr *)&control_at, sizeof(control_at)) < 0) {
 		close(fd);
 		return -1;
 	}
@@ -100,7 +107,7 @@ CUresult kf_cuda_mps_connect(struct kf_sim_spots *ret, struct device *limits)
 	struct kf_mps_message m;
 	unsigned i;
 
-	if (!is_there())
+	if (find_control() < 0 || !is_there())
 		return CUDA_SUCCESS;
 	TRY(open_channel(0, &kf_cuda.server, &m));
 	ret->n = m.n;
@@ -161,33 +168,46 @@ void kf_cuda_mps_fault(unsigned device)
 	send(kf_cuda.server, &m, sizeof(m), MSG_NOSIGNAL);
 }
 
+/* Which of the program's devices an entry "DEVICE=VALUE" names, or -1; its value. */
+static int entry(char *one, uint64_t *ret)
+{
+	struct kf_mps_limit l = {.bytes = 0};
+	char *value = strchr(one, '=');
+	int i;
+
+	if (!value)
+		return -1;
+	*value++ = '\0';
+	*ret = kf_mps_bytes_read(value);
+	snprintf(l.device, sizeof(l.device), "%s", one);
+	for (i = 0; i < kf_cuda.n_devices; i++)
+		if (kf_mps_limit_is_of(kf_cuda.sim.state, &l, &kf_cuda.device[i].spot, (unsigned)i))
+			return i;
+	return -1;
+}
+
 /*
- * A limit of its own can only be lower.  A limit that names a device which the program does not
- * have drops all limits, the server's with them (measured: `0=4G,1=4G` with one GPU, or `bogus`).
+ * A limit of its own can only be lower; but 0 is none, and an entry that names a device which the
+ * program does not have drops all limits, the server's with them (measured: `0=0`, `0=4G,1=4G` with
+ * one GPU, `bogus`).
  */
 static void own_memory_limits(const char *text)
 {
-	struct kf_mps_limits own = {0};
-	int i, known = kf_mps_limits_parse(text, &own) == 0;
-	unsigned k;
+	char copy[2048], *rest = NULL, *one;
+	uint64_t bytes;
+	int i;
 
-	kf_sim_lock(kf_cuda.sim.state);
-	for (k = 0; known && k < own.n; k++) {
-		known = 0;
-		for (i = 0; i < kf_cuda.n_devices; i++)
-			known |= kf_mps_limit_is_of(kf_cuda.sim.state, &own.of[k],
-						    &kf_cuda.device[i].spot, (unsigned)i);
+	snprintf(copy, sizeof(copy), "%s", text);
+	for (one = strtok_r(copy, ",", &rest); one; one = strtok_r(NULL, ",", &rest)) {
+		i = entry(one, &bytes);
+		if (i < 0)
+			break;
+		if (!bytes || !kf_cuda.device[i].limit_bytes ||
+		    bytes < kf_cuda.device[i].limit_bytes)
+			kf_cuda.device[i].limit_bytes = bytes;
 	}
-	for (i = 0; i < kf_cuda.n_devices; i++) {
-		struct device *d = &kf_cuda.device[i];
-		uint64_t bytes = kf_mps_limits_find(kf_cuda.sim.state, &own, &d->spot, (unsigned)i);
-
-		if (!known)
-			d->limit_bytes = 0;
-		else if (bytes && (!d->limit_bytes || bytes < d->limit_bytes))
-			d->limit_bytes = bytes;
-	}
-	kf_sim_unlock(kf_cuda.sim.state);
+	for (i = 0; one && i < kf_cuda.n_devices; i++)
+		kf_cuda.device[i].limit_bytes = 0;
 }
 
 /* A share that is no number from 0 to 100 is ignored (measured: `x`). */
@@ -209,8 +229,11 @@ void kf_cuda_mps_environment(void)
 	const char *share = getenv("CUDA_MPS_ACTIVE_THREAD_PERCENTAGE");
 	const char *each = getenv("CUDA_MPS_ENABLE_PER_CTX_DEVICE_MULTIPROCESSOR_PARTITIONING");
 
-	if (memory)
+	if (memory) {
+		kf_sim_lock(kf_cuda.sim.state);
 		own_memory_limits(memory);
+		kf_sim_unlock(kf_cuda.sim.state);
+	}
 	if (share)
 		own_share(share);
 	kf_cuda.per_context = each && !strcmp(each, "1");

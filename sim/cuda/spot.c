@@ -88,8 +88,18 @@ static const struct kf_sim_spot *find(struct kf_sim_state *s, const char *name,
 	return end != name && !*end && v >= 0 && v < (long)among->n ? &among->at[v] : NULL;
 }
 
-static void pick(struct kf_sim_state *s, const char *names, const struct kf_sim_spots *among,
-		 struct kf_sim_spots *ret)
+static int is_in(const struct kf_sim_spots *list, const struct kf_sim_spot *at)
+{
+	unsigned i;
+
+	for (i = 0; i < list->n; i++)
+		if (!memcmp(&list->at[i], at, sizeof(*at)))
+			return 1;
+	return 0;
+}
+
+static int pick(struct kf_sim_state *s, const char *names, const struct kf_sim_spots *among,
+		struct kf_sim_spots *ret)
 {
 	char copy[2048], *rest = NULL, *one;
 
@@ -101,13 +111,16 @@ static void pick(struct kf_sim_state *s, const char *names, const struct kf_sim_
 		one[strcspn(one, " ")] = '\0';
 		at = find(s, one, among);
 		if (!at)
-			return;
+			break;
+		if (is_in(ret, at))
+			return -1;
 		add(ret, at);
 	}
+	return 0;
 }
 
-void kf_sim_spots_see(struct kf_sim_state *s, const char *dev, const char *names,
-		      const struct kf_sim_spots *base, struct kf_sim_spots *ret)
+int kf_sim_spots_see(struct kf_sim_state *s, const char *dev, const char *names,
+		     const struct kf_sim_spots *base, struct kf_sim_spots *ret)
 {
 	struct kf_sim_spots among = {0};
 	unsigned i;
@@ -118,15 +131,16 @@ void kf_sim_spots_see(struct kf_sim_state *s, const char *dev, const char *names
 	if (!base)
 		all(s, dev, &among);
 	ret->n = 0;
-	if (names)
-		pick(s, names, &among, ret);
-	else
+	if (names && pick(s, names, &among, ret) < 0)
+		return -1;
+	if (!names)
 		*ret = among;
 	for (i = 0; i < ret->n; i++)
 		if (ret->at[i].gi != KF_SIM_NONE) {
 			ret->at[0] = ret->at[i];
 			ret->n = 1;
 		}
+	return 0;
 }
 
 const char *kf_sim_spot_uuid(struct kf_sim_state *s, const struct kf_sim_spot *at)

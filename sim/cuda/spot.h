@@ -23,10 +23,11 @@ struct kf_sim_spots {
  * the machine's) is what numbers count in: under MPS, the server's devices.
  *
  * As CUDA does it: names are a number or a prefix of a UUID, the first wrong one ends the list;
- * there is at most one MIG device, and where one can be seen, it is the only device.
+ * there is at most one MIG device, and where one can be seen, it is the only device.  0; -1: one is
+ * named twice, which CUDA takes for an invalid device.
  */
-void kf_sim_spots_see(struct kf_sim_state *s, const char *dev, const char *names,
-		      const struct kf_sim_spots *base, struct kf_sim_spots *ret);
+int kf_sim_spots_see(struct kf_sim_state *s, const char *dev, const char *names,
+		     const struct kf_sim_spots *base, struct kf_sim_spots *ret);
 
 /* Is this spot the device of that UUID, or of the one that begins so ("GPU-12ab")?  1 or 0. */
 int kf_sim_spot_is(struct kf_sim_state *s, const struct kf_sim_spot *at, const char *uuid);

@@ -198,7 +198,23 @@ static const struct {
 	{"terminate_client", terminate},
 };
 
-void kf_mps_command(struct kf_mps_daemon *d, const char *line, struct kf_text *out)
+/* Another user than the daemon's, or root, may ask and change nothing. */
+static int permitted(uid_t uid, const char *name, struct kf_text *out)
+{
+	if (!uid || uid == getuid() || !strncmp(name, "get_", 4) || !strcmp(name, "ps") ||
+	    !strcmp(name, "device_query"))
+		return 1;
+	if (!strcmp(name, "quit"))
+		kf_text_add(out, "Not enough privilege to execute quit command\n");
+	else
+		kf_text_addf(out,
+			     "Insufficient privileges for UID %u. Control deamon settings can only "
+			     "be modified by the user who started it or by the root user.\n",
+			     (unsigned)uid);
+	return 0;
+}
+
+void kf_mps_command(struct kf_mps_daemon *d, uid_t uid, const char *line, struct kf_text *out)
 {
 	char copy[512], *rest = NULL, *word[WORDS + 1] = {NULL}, *one;
 	unsigned n = 0;
@@ -212,7 +228,8 @@ void kf_mps_command(struct kf_mps_daemon *d, const char *line, struct kf_text *o
 		return;
 	for (i = 0; i < sizeof(commands) / sizeof(commands[0]); i++)
 		if (!strcmp(commands[i].name, word[0])) {
-			commands[i].run(d, word, out);
+			if (permitted(uid, word[0], out))
+				commands[i].run(d, word, out);
 			return;
 		}
 	kf_text_addf(out, "Unknown command \"%s\"\n", word[0]);

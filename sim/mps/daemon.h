@@ -70,5 +70,5 @@ void kf_mps_give_up_pending(struct kf_mps_daemon *d);
 
 /* --- command.c --- */
 
-/* One line of the command line's; what is to be printed is appended to *out. */
-void kf_mps_command(struct kf_mps_daemon *d, const char *line, struct kf_text *out);
+/* One line of this user's; what is to be printed is appended to *out. */
+void kf_mps_command(struct kf_mps_daemon *d, uid_t uid, const char *line, struct kf_text *out);

@@ -153,7 +153,7 @@ static ssize_t next_command(struct kf_mps_daemon *d, int fd, char *bytes, size_t
 	return (ssize_t)length;
 }
 
-static void serve_ui(struct kf_mps_daemon *d, int fd)
+static void serve_ui(struct kf_mps_daemon *d, int fd, const struct ucred *who)
 {
 	static char bytes[KF_MPS_TEXT];
 	const uint64_t end = 1;
@@ -164,7 +164,7 @@ static void serve_ui(struct kf_mps_daemon *d, int fd)
 		kf_auto(kf_text_done) struct kf_text out = {0};
 
 		kf_mps_log("Cmd:%s", bytes);
-		kf_mps_command(d, bytes, &out);
+		kf_mps_command(d, who->uid, bytes, &out);
 		reply(fd, &out);
 	}
 	/* what is left unread would reach the peer as an error, before our last word */
@@ -176,28 +176,39 @@ static void serve_ui(struct kf_mps_daemon *d, int fd)
 
 /* --- both --- */
 
+/* No answer to what is not understood, and nobody else's turn, before the caller has gone. */
+static void wait_for_the_end(struct kf_mps_daemon *d, int fd)
+{
+	char bytes[256];
+
+	while (kf_mps_wait(d, fd) == 0 && kf_mps_hear(fd, bytes, sizeof(bytes), 0, NULL) > 0)
+		;
+}
+
 /* The greeting: whose connection it is, and what kind of a caller; -1: none. */
 static int greet(struct kf_mps_daemon *d, int fd, struct ucred *who)
 {
 	struct kf_mps_along along;
-	char word[sizeof(KF_MPS_CRED)];
+	char word[sizeof(KF_MPS_CRED) + 1];
 	uint32_t caller;
+	ssize_t n;
 
 	if (kf_mps_say(fd, KF_MPS_HELL, sizeof(KF_MPS_HELL), -1) < 0) {
 		kf_mps_log("Unable to accept connection");
 		return -1;
 	}
-	if (kf_mps_wait(d, fd) < 0 ||
-	    kf_mps_hear(fd, word, sizeof(word), 0, &along) != sizeof(word) ||
-	    memcmp(word, KF_MPS_CRED, sizeof(word)) != 0 || !along.who.pid) {
+	n = kf_mps_wait(d, fd) < 0 ? 0 : kf_mps_hear(fd, word, sizeof(word), 0, &along);
+	if (n != sizeof(KF_MPS_CRED) || memcmp(word, KF_MPS_CRED, sizeof(KF_MPS_CRED)) != 0) {
+		if (n > 0)
+			wait_for_the_end(d, fd);
 		kf_mps_log("User did not send valid credentials");
 		return -1;
 	}
 	*who = along.who;
-	if (kf_mps_wait(d, fd) < 0 ||
-	    kf_mps_hear(fd, &caller, sizeof(caller), 0, NULL) != sizeof(caller))
+	if (kf_mps_wait(d, fd) < 0)
 		return -1;
-	return (int)caller;
+	n = kf_mps_hear(fd, &caller, sizeof(caller), 0, NULL);
+	return n == 0 ? -1 : n == sizeof(caller) ? (int)caller : 0;
 }
 
 void kf_mps_serve(struct kf_mps_daemon *d, int listener)
@@ -213,10 +224,17 @@ void kf_mps_serve(struct kf_mps_daemon *d, int listener)
 		stays = serve_client(d, fd, &who);
 		break;
 	case KF_MPS_UI:
-		serve_ui(d, fd);
+		serve_ui(d, fd, &who);
+		break;
+	case KF_MPS_SHUTDOWN:
+		if (kf_mps_child_any(d))
+			kf_mps_child_end(kf_mps_child_any(d));
+		break;
+	case KF_MPS_SERVER:
+	case -1:
 		break;
 	default:
-		break;
+		wait_for_the_end(d, fd);
 	}
 	if (!stays)
 		close(fd);

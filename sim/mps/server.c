@@ -28,8 +28,6 @@
 
 struct kf_mps_server kf_mps_here = {.percent_x10 = 1000};
 
-static int shuts_down;
-
 static const char *const states[] = {"INITIALIZING", "ACTIVE", "FAULT"};
 
 const char *kf_mps_state_name(void)
@@ -37,7 +35,7 @@ const char *kf_mps_state_name(void)
 	return states[kf_mps_here.state];
 }
 
-static void tell(const char *what, const char *text)
+void kf_mps_tell(const char *what, const char *text)
 {
 	char line[64];
 	int n = snprintf(line, sizeof(line), "%s %s", what, text);
@@ -45,356 +43,10 @@ static void tell(const char *what, const char *text)
 	kf_mps_say(CONTROL, line, (size_t)n, -1);
 }
 
-static void set_state(enum kf_mps_state state)
+void kf_mps_set_state(enum kf_mps_state state)
 {
 	kf_mps_here.state = state;
-	tell("state", kf_mps_state_name());
-}
-
-/* --- who there is --- */
-
-struct kf_mps_client *kf_mps_process(pid_t pid)
-{
-	unsigned i;
-
-	for (i = 0; i < kf_mps_here.n_clients; i++)
-		if (kf_mps_here.client[i].pid == pid && !kf_mps_here.client[i].context)
-			return &kf_mps_here.client[i];
-	return NULL;
-}
-
-unsigned kf_mps_n_processes(void)
-{
-	unsigned i, n = 0;
-
-	for (i = 0; i < kf_mps_here.n_clients; i++)
-		n += !kf_mps_here.client[i].context;
-	return n;
-}
-
-unsigned kf_mps_n_contexts(pid_t pid)
-{
-	unsigned i, n = 0;
-
-	for (i = 0; i < kf_mps_here.n_clients; i++)
-		n += kf_mps_here.client[i].pid == pid && kf_mps_here.client[i].context;
-	return n;
-}
-
-static void tell_clients(void)
-{
-	char n[32];
-
-	snprintf(n, sizeof(n), "%u %u", kf_mps_n_processes(), kf_mps_here.n_given);
-	tell("clients", n);
-}
-
-/*
- * How many clients a device takes: 48, 60 from R590; a slice in proportion to its compute slices.
- * A server with several devices takes as many as its smallest.
- */
-static unsigned most_clients(void)
-{
-	struct kf_sim_state *s = kf_mps_here.sim.state;
-	unsigned all = s->machine.driver_major >= 590 ? 60 : 48, least = all, i;
-
-	if (s->mps_clients) /* kerf sim mps clients */
-		return s->mps_clients;
-	kf_sim_lock(s);
-	for (i = 0; i < kf_mps_here.seen.n; i++) {
-		const struct kf_sim_spot *at = &kf_mps_here.seen.at[i];
-		unsigned part;
-
-		if (at->gi == KF_SIM_NONE)
-			continue;
-		part = all * kf_sim_spot_slices(s, at) / kf_sim_spot_product(s, at)->shape.slices;
-		if (part < least)
-			least = part;
-	}
-	kf_sim_unlock(s);
-	return least;
-}
-
-/* --- limits --- */
-
-int kf_mps_device_find(const char *device)
-{
-	const struct kf_mps_limit named = {.bytes = 0};
-	struct kf_mps_limit l = named;
-	unsigned i, n = kf_mps_here.seen.n;
-	int found = -1;
-
-	snprintf(l.device, sizeof(l.device), "%s", device);
-	kf_sim_lock(kf_mps_here.sim.state);
-	for (i = 0; i < n && found < 0; i++)
-		if (kf_mps_limit_is_of(kf_mps_here.sim.state, &l, &kf_mps_here.seen.at[i], i))
-			found = (int)i;
-	kf_sim_unlock(kf_mps_here.sim.state);
-	return found;
-}
-
-/* A number is taken whether there is such a device or not. */
-int kf_mps_set_memory(const char *device, uint64_t bytes)
-{
-	int i = kf_mps_device_find(device);
-
-	if (i < 0 && (device[0] < '0' || device[0] > '9')) {
-		kf_mps_log("Device with matching device ID: %s not found.", device);
-		return -1;
-	}
-	if (i >= 0)
-		kf_mps_here.memory_bytes[i] = bytes;
-	kf_mps_log("Device pinned memory limit for device %s set to 0x%llx bytes", device,
-		   (unsigned long long)bytes);
-	return 0;
-}
-
-/* What a client may have is settled with its descriptor, before it has said a word. */
-static void settle(struct kf_mps_client *c)
-{
-	struct kf_mps_message *m = &c->welcome;
-	unsigned i;
-
-	*m = (struct kf_mps_message){.verb = KF_MPS_WELCOME, .pid = (uint32_t)getpid()};
-	for (i = 0; i < kf_mps_here.seen.n; i++) {
-		const struct kf_sim_spot *at = &kf_mps_here.seen.at[i];
-
-		m->device[i] = (struct kf_mps_device){
-			.gpu = at->gpu,
-			.gi = at->gi,
-			.ci = at->ci,
-			.percent_x10 = kf_mps_here.percent_x10,
-			.memory_bytes = kf_mps_here.memory_bytes[i],
-		};
-	}
-	m->n = i;
-}
-
-/* --- clients --- */
-
-static void send_to(const struct kf_mps_client *c, const struct kf_mps_message *m)
-{
-	kf_mps_say(c->fd, m, sizeof(*m), -1);
-}
-
-static void drop(struct kf_mps_client *c)
-{
-	unsigned i = (unsigned)(c - kf_mps_here.client);
-
-	close(c->fd);
-	kf_mps_here.n_clients--;
-	memmove(c, c + 1, (kf_mps_here.n_clients - i) * sizeof(*c));
-	tell_clients();
-}
-
-static unsigned n_welcomed(void)
-{
-	unsigned i, n = 0;
-
-	for (i = 0; i < kf_mps_here.n_clients; i++)
-		n += kf_mps_here.client[i].welcomed && !kf_mps_here.client[i].context;
-	return n;
-}
-
-/* 0, or why it may not come in. */
-static unsigned refusal(const struct kf_mps_client *c)
-{
-	const struct kf_mps_client *process = kf_mps_process(c->pid);
-
-	if (c->context)
-		return process && process->terminated ? CUDA_ERROR_MPS_CLIENT_TERMINATED : 0;
-	return n_welcomed() >= most_clients() ? CUDA_ERROR_MPS_MAX_CLIENTS_REACHED : 0;
-}
-
-/* 1: it is in; 0: it was sent away. */
-static int welcome(struct kf_mps_client *c)
-{
-	char name[128];
-
-	c->welcome.result = refusal(c);
-	c->welcome.n = c->welcome.result ? 0 : c->welcome.n;
-	send_to(c, &c->welcome);
-	if (c->welcome.result) {
-		drop(c);
-		return 0;
-	}
-	c->welcomed = 1;
-	if (!c->context)
-		return 1;
-	kf_sim_lock(kf_mps_here.sim.state);
-	kf_sim_spot_name(kf_mps_here.sim.state, &kf_mps_here.seen.at[0], name, sizeof(name));
-	kf_mps_log("Device %s (uuid %s) is associated", name,
-		   kf_sim_spot_uuid(kf_mps_here.sim.state, &kf_mps_here.seen.at[0]));
-	kf_sim_unlock(kf_mps_here.sim.state);
-	kf_mps_log("Status of client {PID: %d, Context ID: %u} is ACTIVE", (int)c->pid, c->context);
-	return 1;
-}
-
-/* While the server is in FAULT nobody new gets in: they wait. */
-static void welcome_those_who_wait(void)
-{
-	unsigned i = 0;
-
-	while (kf_mps_here.state == KF_MPS_ACTIVE && i < kf_mps_here.n_clients) {
-		struct kf_mps_client *c = &kf_mps_here.client[i];
-
-		if (!c->greeted || c->welcomed || welcome(c))
-			i++;
-	}
-}
-
-static void log_context(const char *doing)
-{
-	char name[128];
-
-	kf_sim_lock(kf_mps_here.sim.state);
-	kf_sim_spot_name(kf_mps_here.sim.state, &kf_mps_here.seen.at[0], name, sizeof(name));
-	kf_sim_unlock(kf_mps_here.sim.state);
-	kf_mps_log("%s server context on device 0 (%s)", doing, name);
-}
-
-static void mend_if_all_are_gone(void)
-{
-	unsigned i;
-
-	for (i = 0; i < kf_mps_here.n_clients; i++)
-		if (kf_mps_here.client[i].faulted)
-			return;
-	if (kf_mps_here.state != KF_MPS_FAULTY)
-		return;
-	log_context("Destroying");
-	log_context("Creating");
-	set_state(KF_MPS_ACTIVE);
-}
-
-static void exit_if_all_are_gone(void)
-{
-	if (!shuts_down || kf_mps_here.n_clients)
-		return;
-	kf_mps_log("Exiting");
-	_exit(0);
-}
-
-static void log_exit(const struct kf_mps_client *c)
-{
-	kf_mps_log("Server failed to recevie command with status 806, assuming client {PID: %d, "
-		   "Context ID: %u} exit",
-		   (int)c->pid, c->context);
-	if (!c->context)
-		kf_mps_log("Client process %d disconnected", (int)c->pid);
-	else
-		kf_mps_log("Client {PID: %d, Context ID: %u} exiting. Number of active client "
-			   "contexts is %u.",
-			   (int)c->pid, c->context, kf_mps_n_contexts(c->pid) - 1);
-}
-
-static void gone(struct kf_mps_client *c)
-{
-	log_exit(c);
-	drop(c);
-	exit_if_all_are_gone();
-	mend_if_all_are_gone();
-	welcome_those_who_wait();
-}
-
-/*
- * A fatal fault of the GPU: every client has it, whoever did it, and the driver reports XID 31
- * without a pid.
- */
-static void fault(unsigned result)
-{
-	const struct kf_sim_spot *at = &kf_mps_here.seen.at[0];
-	struct kf_mps_message m = {.verb = KF_MPS_FAULT, .result = result};
-	unsigned i;
-
-	if (kf_mps_here.state == KF_MPS_FAULTY)
-		return;
-	kf_sim_lock(kf_mps_here.sim.state);
-	kf_sim_xid_push(kf_mps_here.sim.state, at->gpu, 31, at->gi, at->ci);
-	kf_sim_unlock(kf_mps_here.sim.state);
-	set_state(KF_MPS_FAULTY);
-	for (i = 0; i < kf_mps_here.n_clients; i++) {
-		struct kf_mps_client *c = &kf_mps_here.client[i];
-
-		if (!c->welcomed)
-			continue;
-		c->faulted = 1;
-		if (!c->context)
-			send_to(c, &m);
-	}
-	mend_if_all_are_gone();
-}
-
-static void hear_client(struct kf_mps_client *c)
-{
-	struct kf_mps_message m;
-	ssize_t n = kf_mps_hear(c->fd, &m, sizeof(m), MSG_DONTWAIT, NULL);
-
-	if (n != sizeof(m)) {
-		gone(c);
-	} else if (m.verb == KF_MPS_HELLO && !c->greeted) {
-		c->greeted = 1;
-		c->slot = m.slot;
-		c->context = m.context;
-		kf_mps_log("Client {PID: %d, Context ID: %u} connected", (int)c->pid, c->context);
-		kf_mps_log("Creating worker thread for client {PID: %d, Context ID: %u}",
-			   (int)c->pid, c->context);
-		welcome_those_who_wait();
-	} else if (m.verb == KF_MPS_FAULT && c->welcomed) {
-		fault(m.result);
-	}
-}
-
-static void forget_rows(uint32_t slot)
-{
-	struct kf_sim_state *s = kf_mps_here.sim.state;
-	unsigned i;
-
-	kf_sim_lock(s);
-	for (i = 0; i < s->process_end; i++)
-		if (s->process[i].used && s->process[i].client == slot &&
-		    s->process[i].kind == KF_SIM_MPS)
-			kf_sim_process_remove(&kf_mps_here.sim, i);
-	kf_sim_unlock(s);
-}
-
-/* Its contexts are gone at once; the process stays a client until it exits. */
-int kf_mps_terminate(pid_t pid)
-{
-	struct kf_mps_message m = {.verb = KF_MPS_TERMINATED};
-	struct kf_mps_client *process = kf_mps_process(pid);
-
-	if (!process || !process->welcomed)
-		return -1;
-	kf_mps_log("MPS server requesting client {PID: %d, Context ID: 1} to exit", (int)pid);
-	process->terminated = 1;
-	send_to(process, &m);
-	forget_rows(process->slot);
-	kf_mps_log("Client termination succeeded.");
-	return 0;
-}
-
-/* "client PID UID" */
-static void new_client(const char *line, int fd)
-{
-	static unsigned ids;
-	struct kf_mps_client *c;
-	int pid, uid;
-
-	kf_mps_here.n_given++;
-	if (fd < 0 || sscanf(line, "client %d %d", &pid, &uid) != 2 ||
-	    kf_mps_here.n_clients == KF_MPS_CHANNELS) {
-		if (fd >= 0)
-			close(fd);
-		tell_clients();
-		return;
-	}
-	c = &kf_mps_here.client[kf_mps_here.n_clients++];
-	*c = (struct kf_mps_client){.fd = fd, .pid = pid, .uid = (uid_t)uid, .id = ++ids};
-	kf_mps_log("Received new client request for {PID: %d, Context ID: %u}", pid,
-		   kf_mps_n_contexts(pid));
-	settle(c);
-	tell_clients();
+	kf_mps_tell("state", kf_mps_state_name());
 }
 
 /* "begin PERCENT_X10 DEVICE=MIB,...": the daemon's defaults, in the order in which they were set.
@@ -413,7 +65,7 @@ static void begin(const char *line)
 		   kf_mps_here.percent_x10 % 10);
 	kf_mps_log("Server Priority set to 0");
 	kf_mps_log("Server has started");
-	set_state(KF_MPS_ACTIVE);
+	kf_mps_set_state(KF_MPS_ACTIVE);
 }
 
 /* --- the loop --- */
@@ -422,8 +74,8 @@ static void shut_down(void)
 {
 	kf_mps_log("Server has been notified to shutdown");
 	kf_mps_log("Waiting for current clients to finish");
-	shuts_down = 1;
-	exit_if_all_are_gone();
+	kf_mps_here.shuts_down = 1;
+	kf_mps_exit_if_all_are_gone();
 }
 
 static void hear_control(void)
@@ -437,7 +89,7 @@ static void hear_control(void)
 		_exit(1);
 	line[n] = '\0';
 	if (!strncmp(line, "client ", 7)) {
-		new_client(line, along.passed);
+		kf_mps_client_new(line, along.passed);
 		return;
 	}
 	if (along.passed >= 0)
@@ -464,7 +116,7 @@ static void hear_signal(int fd)
 		return;
 	if (info.ssi_signo == SIGTERM)
 		_exit(0);
-	fault(CUDA_ERROR_ILLEGAL_ADDRESS); /* kerf sim mps fault */
+	kf_mps_fault(NULL, CUDA_ERROR_ILLEGAL_ADDRESS); /* kerf sim mps fault */
 }
 
 static void loop(int signals)
@@ -473,8 +125,10 @@ static void loop(int signals)
 	unsigned i, n;
 
 	for (;;) {
+		int deaf = kf_mps_here.greets || kf_mps_here.wedged;
+
 		n = kf_mps_here.n_clients;
-		p[0] = (struct pollfd){.fd = CONTROL, .events = POLLIN};
+		p[0] = (struct pollfd){.fd = deaf ? -1 : CONTROL, .events = POLLIN};
 		p[1] = (struct pollfd){.fd = signals, .events = POLLIN};
 		for (i = 0; i < n; i++)
 			p[2 + i] = (struct pollfd){kf_mps_here.client[i].fd, POLLIN, 0};
@@ -484,10 +138,10 @@ static void loop(int signals)
 		for (i = 0; i < n && !p[2 + i].revents; i++)
 			;
 		if (i < n)
-			hear_client(&kf_mps_here.client[i]);
+			kf_mps_client_hear(&kf_mps_here.client[i]);
 		else if (p[1].revents)
 			hear_signal(signals);
-		if (p[0].revents)
+		if (p[0].revents && !kf_mps_here.greets)
 			hear_control();
 	}
 }
@@ -532,15 +186,16 @@ static int take_devices(void)
 static int see(void)
 {
 	char dev[sizeof(kf_mps_here.sim.dir) + 16];
+	int r;
 
 	kf_sim_dev_dir(kf_mps_here.sim.dir, dev, sizeof(dev));
 	kf_sim_lock(kf_mps_here.sim.state);
-	kf_sim_spots_see(kf_mps_here.sim.state, dev, getenv("CUDA_VISIBLE_DEVICES"), NULL,
-			 &kf_mps_here.seen);
+	r = kf_sim_spots_see(kf_mps_here.sim.state, dev, getenv("CUDA_VISIBLE_DEVICES"), NULL,
+			     &kf_mps_here.seen);
 	kf_sim_unlock(kf_mps_here.sim.state);
 	if (kf_mps_here.seen.n > KF_MPS_DEVICES)
 		kf_mps_here.seen.n = KF_MPS_DEVICES;
-	return kf_mps_here.seen.n ? 0 : -1;
+	return r == 0 && kf_mps_here.seen.n ? 0 : -1;
 }
 
 static int watch_signals(void)
@@ -581,7 +236,7 @@ int kf_mps_server(void)
 		kf_mps_log("Failed to start: no device is available");
 		return 1;
 	}
-	log_context("Creating");
+	kf_mps_log_context("Creating");
 	kf_mps_log("CUDA MPS Server for Linux/Unix. Binary version: 13000");
 	kf_mps_log("Display Driver version: %u", kf_mps_here.sim.state->machine.driver_major);
 	loop(signals);

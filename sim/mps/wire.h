@@ -18,7 +18,8 @@
  * eight bytes and the text; it gets four zero bytes and the text of each output, ends with a length
  * of 0 and is answered 01 00 00 00 00 00 00 00.  All numbers are little-endian.
  *
- * The daemon serves one connection at a time: whoever stalls in it holds up all others.
+ * The daemon serves one connection at a time: whoever stalls in it holds up all others.  The server
+ * waits likewise for the hello of whom it was given; one who goes without leaves it deaf.
  */
 #pragma once
 
@@ -39,7 +40,13 @@
 #define KF_MPS_CRED "OUTBCRED"
 #define KF_MPS_CUFD "OUTBCUFD"
 
-enum kf_mps_caller { KF_MPS_CLIENT = 2, KF_MPS_UI = 4 };
+/* 1 was answered by a close, 3 ends the server, and any other by nothing at all. */
+enum kf_mps_caller {
+	KF_MPS_SERVER = 1,
+	KF_MPS_CLIENT = 2,
+	KF_MPS_SHUTDOWN = 3,
+	KF_MPS_UI = 4,
+};
 
 /*
  * Between client and server, on the passed descriptor (SOCK_SEQPACKET).  All of one shape.  The

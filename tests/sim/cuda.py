@@ -11,7 +11,7 @@ import threading
 from ctypes import byref, c_char_p, c_int, c_size_t, c_uint, c_ulonglong, c_void_p
 
 MIB = 1 << 20
-OUT_OF_MEMORY, NOT_INITIALIZED, NO_DEVICE, UNAVAILABLE = 2, 3, 100, 46
+OUT_OF_MEMORY, NOT_INITIALIZED, NO_DEVICE, INVALID_DEVICE, UNAVAILABLE = 2, 3, 100, 101, 46
 ILLEGAL_ADDRESS, CONNECTION_FAILED, RPC_FAILURE, NOT_READY = 700, 805, 806, 807
 MAX_CLIENTS, TERMINATED = 808, 810
 PTX = (".version 6.0\n.target sm_50\n.address_size 64\n" + "".join(
@@ -162,6 +162,18 @@ class Program:
         r = (self.cu.cuMemAlloc_v2(byref(at), c_size_t(1024)) or self.launch("fill", at.value) or
              self.cu.cuMemcpyDtoH_v2(out, at, c_size_t(1024)) or self.cu.cuMemFree_v2(at))
         return r or (0 if list(out) == [3 * i + 7 for i in range(256)] else -1)
+
+    def context(self):
+        """One more."""
+        return self.cu.cuCtxCreate_v2(byref(c_void_p()), 0, 0)
+
+    def attribute(self, which):
+        n = c_int()
+        assert self.cu.cuDeviceGetAttribute(byref(n), which, 0) == 0
+        return n.value
+
+    def setenv(self, name, value):
+        os.environ[name] = value
 
     def uuid(self):
         out = (ctypes.c_ubyte * 16)()

@@ -78,6 +78,11 @@ TABLE = [
     ({"CUDA_MPS_PINNED_DEVICE_MEM_LIMIT": "0=20G"}, 66, 7.5),
     ({"CUDA_MPS_PINNED_DEVICE_MEM_LIMIT": "0=4G,1=4G"}, 66, NO_LIMIT),
     ({"CUDA_MPS_PINNED_DEVICE_MEM_LIMIT": "bogus"}, 66, NO_LIMIT),
+    ({"CUDA_MPS_PINNED_DEVICE_MEM_LIMIT": ""}, 66, 7.5),
+    ({"CUDA_MPS_PINNED_DEVICE_MEM_LIMIT": "0=0"}, 66, NO_LIMIT),
+    ({"CUDA_MPS_PINNED_DEVICE_MEM_LIMIT": "0=-1G"}, 66, 7.5),
+    ({"CUDA_MPS_PINNED_DEVICE_MEM_LIMIT": "0=1G"}, 66, 0.5),
+    ({"CUDA_MPS_ACTIVE_THREAD_PERCENTAGE": "0"}, 66, 7.5),
     ({"CUDA_MPS_ACTIVE_THREAD_PERCENTAGE": "20"}, 26, 7.5),
     ({"CUDA_MPS_ACTIVE_THREAD_PERCENTAGE": "90"}, 66, 7.5),
     ({"CUDA_MPS_ACTIVE_THREAD_PERCENTAGE": "x"}, 66, 7.5),
@@ -101,12 +106,40 @@ def test_a_clients_environment(mps, env, sms, gib):
     assert kinds == ["mps-server", "mps" if on_mps else "compute"]
 
 
-@pytest.mark.parametrize("memory, percent, sms, free", [("3G", 20, 26, 2949), ("4G", 50, 66, 3825)])
-def test_what_is_free_under_a_limit_is_what_the_context_leaves(mps, memory, percent, sms, free):
+EACH = {"CUDA_MPS_ENABLE_PER_CTX_DEVICE_MULTIPROCESSOR_PARTITIONING": "1"}
+
+
+@pytest.mark.parametrize("memory, percent, env, sms, free", [
+    ("3G", 20, {}, 26, 2949), ("4G", 50, {}, 66, 3825), ("3G", 20, EACH, 132, 2562)])
+def test_what_is_free_under_a_limit_is_what_the_context_leaves(mps, memory, percent, env, sms, free):
     daemon = mps(H100)
     daemon.start(memory, percent)
-    client = daemon.client()
+    client = daemon.client(env)
     assert (client.sm, client("info()")) == (sms, [0, free, 81079])
+
+
+def test_a_second_context_has_no_limit_of_its_own_and_a_channel_of_its_own(mps):
+    daemon = mps(H100)
+    server = daemon.start("3G", 20)
+    client = daemon.client()
+    assert client.until_full(step=2048, most=2) == 2
+    daemon.limit(server, "8G", 60)
+    assert client("context()") == 0
+    assert client("info()") == [0, 778, 81079]
+    assert daemon.do("get_device_client_list").splitlines()[1:] == [f"{client.pid}.1", f"{client.pid}.2"]
+    assert daemon.do(f"get_client_list {server}") == f"{client.pid}\n"
+
+
+def test_the_environment_counts_at_cuinit(mps):
+    daemon = mps(H100)
+    daemon.start("3G", 20)
+    client = daemon.client()
+    for name, value in (("CUDA_MPS_PINNED_DEVICE_MEM_LIMIT", "bogus"), *EACH.items(),
+                        ("CUDA_MPS_PIPE_DIRECTORY", "/nonexistent")):
+        client(f"setenv('{name}', '{value}')")
+    assert client("context()") == 0
+    assert client("attribute(16)") == 26
+    assert client.until_full() == 2.75
 
 
 @pytest.mark.parametrize("way", ["mem", "pitch", "asynchronous", "pool", "vmm", "managed", "array",
@@ -171,6 +204,7 @@ def test_devices_count_anew_under_a_daemon_that_has_one(mps, machine):
         assert client("uuid()") == uuid.removeprefix("GPU-").replace("-", "")
     for names in ("1", on.show()["gpus"][0]["uuid"]):
         assert daemon.client({"CUDA_VISIBLE_DEVICES": names}).error == cuda.NO_DEVICE
+    assert daemon.client({"CUDA_VISIBLE_DEVICES": "0,0"}).error == cuda.INVALID_DEVICE
 
 
 # --- the handshake, as it was recorded ---
@@ -219,14 +253,51 @@ def test_a_command_line_is_answered_in_frames(mps):
         assert s.recv(64) == b""
 
 
-def test_whoever_stalls_in_the_handshake_holds_up_all_others(mps):
+@pytest.mark.parametrize("said", [[], [CRED], [b"OUTBCREX\0"], [CRED, b"\5\0\0\0"], [CRED, b"\2\0"]])
+def test_whoever_stalls_in_the_handshake_holds_up_all_others(mps, said):
     daemon = mps(H200)
     with call(daemon.pipe) as s:
         assert s.recv(64) == HELL
+        for words in said:
+            s.send(words)
         other = daemon.client(wait=False)
-        assert not other.join(timeout=0.3)
+        assert not other.join(timeout=0.2)
     other.join()
     assert (other.error, other("compute()")) == (0, 0)
+
+
+def test_who_goes_without_a_hello_to_the_server_leaves_it_deaf(mps):
+    daemon = mps(H200)
+    server = daemon.start()
+    before = daemon.client()
+    with call(daemon.pipe) as s:
+        s.recv(64)
+        s.send(CRED)
+        s.send(b"\2\0\0\0")
+        _, fds, _, _ = socket.recv_fds(s, 64, 4)
+        s.send(b"\0\0\0\0")
+    assert int(daemon.do("get_server_list")) == server, "the daemon itself is well"
+    os.close(fds[0])
+    await_("the server says so", lambda: "User did not send valid credentials" in daemon.log())
+    new = daemon.client(wait=False)
+    assert not new.join(timeout=0.3)
+    assert before("compute()") == 0, "who was there goes on"
+    daemon.kill()
+    new.join()
+    assert new.error == cuda.CONNECTION_FAILED
+
+
+def test_anybody_may_end_the_server_by_a_word(mps):
+    """Seen: a connection of type 3 shuts it down as `quit` does, but for the daemon."""
+    daemon = mps(H200)
+    server = daemon.start()
+    with call(daemon.pipe) as s:
+        s.recv(64)
+        s.send(CRED)
+        s.send(b"\3\0\0\0")
+        assert s.recv(64) == b""
+    await_("its end", lambda: not alive(server))
+    assert daemon.do("get_server_list") == "" and alive(daemon.pid)
 
 
 def test_a_client_makes_three_connections_and_needs_the_socket_alone(mps, tmp_path):
@@ -387,6 +458,24 @@ def test_in_the_foreground_all_is_said_on_standard_output(mps):
     assert not os.path.exists(f"{daemon.folder}/none")
 
 
+@root
+def test_another_user_may_ask_and_change_nothing(mps, shared):
+    daemon = mps(shared)
+    server = daemon.start()
+
+    def as_other(command):
+        return subprocess.run([daemon.program], input=command + "\n", env=daemon.env, text=True,
+                              capture_output=True, **as_user(1234)).stdout
+
+    assert as_other("get_server_list") == f"{server}\n"
+    for command in (f"set_active_thread_percentage {server} 77", "set_default_active_thread_percentage 7",
+                    f"set_device_pinned_mem_limit {server} 0 77G"):
+        assert as_other(command).startswith("Insufficient privileges for UID 1234. Control deamon")
+    assert as_other("quit") == "Not enough privilege to execute quit command\n"
+    assert daemon.do(f"get_active_thread_percentage {server}") == "100.0\n"
+    assert alive(daemon.pid)
+
+
 # --- who is let in ---
 
 def as_user(uid):
@@ -429,7 +518,8 @@ def test_62_clients(mps):
         client.join()
     errors = [c.error for c in clients]
     assert errors.count(0) == 48
-    assert errors.count(cuda.MAX_CLIENTS) == 14
+    assert errors.count(cuda.MAX_CLIENTS) == 14, "at the context; cuInit is fine"
+    assert "Failed to accept new client. Maximum number of clients (48) reached." in daemon.log()
     next(c for c in clients if c.error == 0).end()
     assert daemon.client().error == 0
 
@@ -499,7 +589,12 @@ def test_a_fault_is_everybodys(mps, driver):
     assert [c.answer() for c in others] == [cuda.ILLEGAL_ADDRESS] * 3
     assert events(1000) == 31
     assert daemon.status(server) == "FAULT"
+    log = daemon.log().splitlines()
+    named = [line for line in log if "encountered a fatal GPU error" in line]
+    assert len(named) == 1 and f"PID: {culprit.pid}," not in named[0], "an innocent one is named"
     for client in [*others, culprit]:
+        assert any(f"{{PID: {client.pid}, Context ID: 1}} on device 0 to be torn down" in line
+                   for line in log)
         client.end()
     await_("the server is back", lambda: daemon.status(server) == "ACTIVE")
     log = daemon.log().splitlines()
@@ -507,20 +602,33 @@ def test_a_fault_is_everybodys(mps, driver):
         assert any(f"PID: {client.pid}" in line and "status 806" in line for line in log)
 
 
-def test_after_a_fault_new_clients_wait_for_the_last_victim(mps):
+def test_after_a_fault_newcomers_are_refused_before_the_last_victim_has_gone(mps):
     daemon = mps(H200)
     server = daemon.start()
     lingers, culprit = daemon.client(), daemon.client()
     culprit("fault()")
     culprit.end()
-    new = daemon.client(wait=False)
-    assert not new.join(timeout=0.5)
+    assert daemon.client().error == cuda.NOT_READY
+    assert "Server teardown in progress. Refusing to accept new client" in daemon.log()
     assert daemon.status(server) == "FAULT"
     lingers.end()
-    new.join()
+    await_("the server is back", lambda: daemon.status(server) == "ACTIVE")
+    new = daemon.client()
     assert new.error == 0 and new("compute()") == 0
-    assert daemon.status(server) == "ACTIVE"
     assert daemon.server() == server
+
+
+def test_a_server_killed_is_replaced_by_one_without_limits(mps):
+    daemon = mps(H200)
+    server = daemon.start("8G", 50)
+    client = daemon.client()
+    client.ask("spin(30)")
+    os.kill(server, 9)
+    assert client.answer() == cuda.RPC_FAILURE
+    await_("it is off the list", lambda: daemon.do("get_server_list") == "")
+    new = daemon.client()
+    assert (new.error, new.sm) == (0, 132)
+    assert daemon.server() not in (0, server)
 
 
 def test_a_fault_without_mps_is_of_one_alone(program, driver):
