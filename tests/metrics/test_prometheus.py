@@ -1,20 +1,13 @@
 """A real Prometheus scrapes the agent: NVIDIA's dashboard 12239 works, and promtool finds nothing."""
-import json
 import pathlib
-import shutil
-import socket
 import subprocess
-import urllib.parse
-import urllib.request
 
 import pytest
 
-import harness
+from prometheus import PROMTOOL, Prometheus, needed
 from support import address, fresh, load, start, wait_until
 
-PROMETHEUS, PROMTOOL = shutil.which("prometheus"), shutil.which("promtool")
-pytestmark = pytest.mark.skipif(not (PROMETHEUS and PROMTOOL),
-                                reason="no prometheus and promtool here")
+pytestmark = needed
 
 # NVIDIA's dashboard 12239, panel by panel, as it asks.
 WHERE = '{instance=~"$instance", gpu=~"$gpu"}'
@@ -30,48 +23,12 @@ PANELS = {
 }
 
 
-class Server(harness.Program):
-    """Prometheus with one target, scraped every 200 ms."""
-
-    def __init__(self, folder, target, scrape=""):
-        super().__init__(folder / "prometheus.log")
-        with socket.socket() as s:
-            s.bind(("127.0.0.1", 0))
-            self.port = s.getsockname()[1]
-        config = folder / "prometheus.yml"
-        config.write_text("global: {scrape_interval: 200ms, scrape_timeout: 200ms}\n"
-                          "scrape_configs:\n- job_name: gpu\n" + scrape +
-                          f"  static_configs: [{{targets: ['{target}']}}]\n")
-        self.launch([PROMETHEUS, f"--config.file={config}",
-                     f"--storage.tsdb.path={folder / 'tsdb'}",
-                     f"--web.listen-address=127.0.0.1:{self.port}"],
-                    stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
-        wait_until(self.is_up, lambda: f"Prometheus has scraped\n{self.log()}", 60)
-
-    def call(self, path, **values):
-        url = f"http://127.0.0.1:{self.port}/api/v1/{path}?{urllib.parse.urlencode(values, True)}"
-        with urllib.request.urlopen(url, timeout=20) as answer:
-            got = json.loads(answer.read())
-        assert got["status"] == "success", got
-        return got["data"]
-
-    def query(self, text):
-        return [(row["metric"], float(row["value"][1]))
-                for row in self.call("query", query=text)["result"]]
-
-    def is_up(self):
-        try:
-            return [value for _, value in self.query("up")] == [1]
-        except OSError:
-            return False
-
-
 @pytest.fixture
 def prometheus(tmp_path):
     servers = []
 
     def make(target, scrape=""):
-        servers.append(Server(tmp_path, target, scrape))
+        servers.append(Prometheus(tmp_path, target, scrape))
         return servers[-1]
     yield make
     for server in servers:
