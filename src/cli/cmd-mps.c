@@ -215,12 +215,28 @@ static int hold(const char *uuid, const char *dir, const char *root)
 	return kf_holder_run(&opt, &err) < 0 ? kf_cli_fail(&err, KF_EXIT_FAILED) : KF_EXIT_OK;
 }
 
+/* kerf mps in ROOT PROGRAM ARGUMENT...: NVIDIA's programs want their own root. */
+static int run_in(char **argv)
+{
+	struct kf_error err = {0};
+
+	if (chroot(argv[0]) < 0 || chdir("/") < 0)
+		kf_fail(&err, KF_E_SYSTEM, errno, "enter the root %s: %s", argv[0],
+			strerror(errno));
+	else if (execv(argv[1], argv + 1) < 0)
+		kf_fail(&err, KF_E_SYSTEM, errno, "run %s in %s: %s", argv[1], argv[0],
+			strerror(errno));
+	return kf_cli_fail(&err, KF_EXIT_FAILED);
+}
+
 static int run(int argc, char **argv)
 {
 	const char *dir = "/run/kerf/mps", *root = "/", *uuid = NULL;
 	struct kf_error err = {0};
 	int i;
 
+	if (argc > 3 && !strcmp(argv[1], "in"))
+		return run_in(argv + 2);
 	for (i = 1; i < argc; i++) {
 		if (!strcmp(argv[i], "--dir") && i + 1 < argc) {
 			dir = argv[++i];

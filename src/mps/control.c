@@ -45,9 +45,29 @@ static void make_variables(const struct kf_mps_control *c, struct variables *v)
 		v->list[n] = v->text[n];
 }
 
-/* Its standard input, output and error; -1 is /dev/null.  The pid, or -1. */
-static pid_t run(const struct kf_mps_control *c, char *const *argv, int in, int out)
+#define MAX_WORDS 8
+
+/* The words of its command line, in another root by way of ourselves. */
+static void make_words(const struct kf_mps_control *c, const char *const *words, char **out)
 {
+	unsigned n = 0;
+
+	if (c->root[0]) {
+		out[n++] = (char *)"kerf";
+		out[n++] = (char *)"mps";
+		out[n++] = (char *)"in";
+		out[n++] = (char *)c->root;
+	}
+	out[n++] = (char *)c->program;
+	while (*words && n + 1 < MAX_WORDS)
+		out[n++] = (char *)*words++;
+	out[n] = NULL;
+}
+
+/* Its standard input, output and error; -1 is /dev/null.  The pid, or -1. */
+static pid_t run(const struct kf_mps_control *c, const char *const *words, int in, int out)
+{
+	char *argv[MAX_WORDS];
 	posix_spawn_file_actions_t files;
 	posix_spawnattr_t how;
 	struct variables v;
@@ -56,6 +76,7 @@ static pid_t run(const struct kf_mps_control *c, char *const *argv, int in, int 
 	int r;
 
 	make_variables(c, &v);
+	make_words(c, words, argv);
 	posix_spawn_file_actions_init(&files);
 	posix_spawnattr_init(&how);
 	sigemptyset(&none);
@@ -67,7 +88,8 @@ static pid_t run(const struct kf_mps_control *c, char *const *argv, int in, int 
 		posix_spawn_file_actions_addopen(&files, 0, "/dev/null", O_RDONLY, 0);
 	posix_spawn_file_actions_adddup2(&files, out, 1);
 	posix_spawn_file_actions_adddup2(&files, out, 2);
-	r = posix_spawn(&pid, c->program, &files, &how, argv, v.list);
+	r = posix_spawn(&pid, c->root[0] ? "/proc/self/exe" : c->program, &files, &how, argv,
+			v.list);
 	posix_spawnattr_destroy(&how);
 	posix_spawn_file_actions_destroy(&files);
 	if (r != 0)
@@ -100,13 +122,13 @@ static int drain(int fd, uint64_t until_ms, struct kf_text *out)
 int kf_mps_control_ask(const struct kf_mps_control *c, const char *commands, struct kf_text *out,
 		       struct kf_error *err)
 {
-	char *argv[] = {(char *)c->program, NULL};
+	static const char *const words[] = {NULL};
 	size_t n = strlen(commands);
 	int in[2] = {-1, -1}, back[2] = {-1, -1}, answered = -1;
 	pid_t pid = -1;
 
 	if (pipe2(in, O_CLOEXEC) == 0 && pipe2(back, O_CLOEXEC) == 0)
-		pid = run(c, argv, in[0], back[1]);
+		pid = run(c, words, in[0], back[1]);
 	if (pid < 0)
 		kf_fail(err, KF_E_SYSTEM, errno, "run %s: %s", c->program, strerror(errno));
 	close(in[0]);
@@ -169,8 +191,7 @@ static pid_t adopted(const struct kf_mps_control *c)
 
 static int launch(struct kf_mps_control *c, struct kf_error *err)
 {
-	char foreground[] = "-f", users[] = "-multiuser-server";
-	char *argv[] = {c->program, foreground, users, NULL};
+	static const char *const words[] = {"-f", "-multiuser-server", NULL};
 	char path[500];
 	int log;
 
@@ -178,7 +199,7 @@ static int launch(struct kf_mps_control *c, struct kf_error *err)
 	log = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0640);
 	if (log < 0)
 		return kf_fail(err, KF_E_SYSTEM, errno, "open %s: %s", path, strerror(errno));
-	c->daemon = run(c, argv, -1, log);
+	c->daemon = run(c, words, -1, log);
 	close(log);
 	if (c->daemon < 0) {
 		c->daemon = 0;

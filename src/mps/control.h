@@ -21,6 +21,7 @@ struct kf_text;
 
 struct kf_mps_control {
 	char program[512];	  /* nvidia-cuda-mps-control */
+	char root[300];		  /* run it in there, as `kerf mps in ROOT` does; "": here */
 	char library[512];	  /* for LD_LIBRARY_PATH; "": the system's */
 	char pipe[400], log[400]; /* folders of its own */
 	char uuid[96];

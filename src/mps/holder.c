@@ -19,6 +19,7 @@
 #include "mps/gate.h"
 #include "mps/used.h"
 
+#define PROGRAM	   "/usr/bin/nvidia-cuda-mps-control"
 #define WATCH_MS   500
 #define LINGER_MS  1000
 #define MAX_EVENTS 32
@@ -513,10 +514,14 @@ static int prepare(struct holder *h, const struct kf_holder_options *opt, struct
 	snprintf(c->pipe, sizeof(c->pipe), "%s/pipe", h->dir);
 	snprintf(c->log, sizeof(c->log), "%s/log", h->dir);
 	snprintf(c->uuid, sizeof(c->uuid), "%s", opt->uuid);
-	snprintf(c->program, sizeof(c->program), "%.400s/usr/bin/nvidia-cuda-mps-control", root);
-	if (root[0])
-		snprintf(c->library, sizeof(c->library), "%.400s/usr/lib/x86_64-linux-gnu:%.40s",
-			 root, "/usr/lib/x86_64-linux-gnu");
+	/* a simulated machine has programs of this one; a mounted root has all of its own */
+	if (getenv("KERF_SIM_DIR")) {
+		snprintf(c->program, sizeof(c->program), "%.400s" PROGRAM, root);
+		snprintf(c->library, sizeof(c->library), "%.400s/usr/lib/x86_64-linux-gnu", root);
+	} else {
+		snprintf(c->program, sizeof(c->program), PROGRAM);
+		snprintf(c->root, sizeof(c->root), "%.290s", root);
+	}
 	h->gate.loop = &h->loop;
 	h->gate.control = c;
 	h->gate.used = used_by;
