@@ -208,7 +208,10 @@ static int greet(struct kf_mps_daemon *d, int fd, struct ucred *who)
 	if (kf_mps_wait(d, fd) < 0)
 		return -1;
 	n = kf_mps_hear(fd, &caller, sizeof(caller), 0, NULL);
-	return n == 0 ? -1 : n == sizeof(caller) ? (int)caller : 0;
+	if (n == sizeof(caller))
+		return (int)caller;
+	kf_mps_log("Unable to read new connection type information");
+	return n > 0 ? 0 : -1;
 }
 
 void kf_mps_serve(struct kf_mps_daemon *d, int listener)
@@ -226,14 +229,18 @@ void kf_mps_serve(struct kf_mps_daemon *d, int listener)
 	case KF_MPS_UI:
 		serve_ui(d, fd, &who);
 		break;
-	case KF_MPS_SHUTDOWN:
+	case KF_MPS_DEBUGGER:
+		kf_mps_log("NEW DEBUGGEE %d from user %u", (int)who.pid, (unsigned)who.uid);
 		if (kf_mps_child_any(d))
 			kf_mps_child_end(kf_mps_child_any(d));
 		break;
 	case KF_MPS_SERVER:
+		kf_mps_log("NEW SERVER %d: Ignoring old connection request", (int)who.pid);
+		break;
 	case -1:
 		break;
 	default:
+		kf_mps_log("Unknown type of connection");
 		wait_for_the_end(d, fd);
 	}
 	if (!stays)

@@ -11,7 +11,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
 
@@ -214,11 +213,9 @@ static int become(const char *user)
 {
 	uid_t uid = user ? (uid_t)strtoul(user, NULL, 10) : getuid();
 
-	prctl(PR_SET_PDEATHSIG, SIGKILL);
-	if (kf_mps_machine(&kf_mps_here.sim) < 0 ||
-	    (uid != getuid() && setresuid(uid, uid, uid) < 0))
+	if (kf_mps_machine(&kf_mps_here.sim) < 0)
 		return -1;
-	return prctl(PR_SET_PDEATHSIG, SIGKILL); /* a change of user undoes it */
+	return uid == getuid() ? 0 : setresuid(uid, uid, uid);
 }
 
 int kf_mps_server(void)

@@ -19,7 +19,8 @@
  * of 0 and is answered 01 00 00 00 00 00 00 00.  All numbers are little-endian.
  *
  * The daemon serves one connection at a time: whoever stalls in it holds up all others.  The server
- * waits likewise for the hello of whom it was given; one who goes without leaves it deaf.
+ * waits likewise for the hello of whom it was given; one who goes without leaves it deaf, even to
+ *the end of its daemon.
  */
 #pragma once
 
@@ -40,11 +41,11 @@
 #define KF_MPS_CRED "OUTBCRED"
 #define KF_MPS_CUFD "OUTBCUFD"
 
-/* 1 was answered by a close, 3 ends the server, and any other by nothing at all. */
+/* A debugger's word ends a server that has no clients; others than these are held until they go. */
 enum kf_mps_caller {
 	KF_MPS_SERVER = 1,
 	KF_MPS_CLIENT = 2,
-	KF_MPS_SHUTDOWN = 3,
+	KF_MPS_DEBUGGER = 3,
 	KF_MPS_UI = 4,
 };
 

@@ -80,11 +80,19 @@ class Mps:
     def end(self):
         for client in self.clients:
             client.end()
-        try:
-            os.kill(self.pid, signal.SIGTERM)
-        except ProcessLookupError:
-            return
-        await_("the daemon's end", lambda: not alive(self.pid))
+        servers = self.servers()
+        for pid in (self.pid, *servers):
+            try:
+                os.kill(pid, signal.SIGTERM if pid == self.pid else signal.SIGKILL)
+            except ProcessLookupError:
+                pass
+            await_("its end", lambda: not alive(pid))
+
+    def servers(self):
+        """The pids of its servers, orphans too: a deaf one outlives its daemon."""
+        rows = [p for gpu in self.machine.show()["gpus"] for p in gpu["processes"]]
+        return [p["pid"] for p in rows if p["kind"] == "mps-server" and str(self.pipe).encode() in
+                pathlib.Path(f"/proc/{p['pid']}/environ").read_bytes()]
 
 
 def alive(pid):

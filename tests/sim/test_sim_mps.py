@@ -283,12 +283,14 @@ def test_who_goes_without_a_hello_to_the_server_leaves_it_deaf(mps):
     assert not new.join(timeout=0.3)
     assert before("compute()") == 0, "who was there goes on"
     daemon.kill()
+    assert alive(server), "it outlives even its daemon"
+    os.kill(server, 9)
     new.join()
     assert new.error == cuda.CONNECTION_FAILED
 
 
 def test_anybody_may_end_the_server_by_a_word(mps):
-    """Seen: a connection of type 3 shuts it down as `quit` does, but for the daemon."""
+    """A debugger's: it shuts the server down as `quit` does, but not the daemon."""
     daemon = mps(H200)
     server = daemon.start()
     with call(daemon.pipe) as s:
@@ -296,6 +298,7 @@ def test_anybody_may_end_the_server_by_a_word(mps):
         s.send(CRED)
         s.send(b"\3\0\0\0")
         assert s.recv(64) == b""
+    assert f"NEW DEBUGGEE {os.getpid()} from user 0" in daemon.log("control")
     await_("its end", lambda: not alive(server))
     assert daemon.do("get_server_list") == "" and alive(daemon.pid)
 
@@ -459,7 +462,7 @@ def test_in_the_foreground_all_is_said_on_standard_output(mps):
 
 
 @root
-def test_another_user_may_ask_and_change_nothing(mps, shared):
+def test_another_user_may_ask_and_change_nothing(shared, mps):
     daemon = mps(shared)
     server = daemon.start()
 
@@ -483,7 +486,7 @@ def as_user(uid):
 
 
 @root
-def test_a_second_user_waits_for_the_last_client_of_the_first(mps, shared):
+def test_a_second_user_waits_for_the_last_client_of_the_first(shared, mps):
     daemon = mps(shared)
     first = [daemon.client(**as_user(1001)), daemon.client(**as_user(1001))]
     other = daemon.client(wait=False, **as_user(1002))
@@ -498,7 +501,7 @@ def test_a_second_user_waits_for_the_last_client_of_the_first(mps, shared):
 
 
 @root
-def test_a_multiuser_server_has_three_users_at_once_each_with_its_share(mps, shared):
+def test_a_multiuser_server_has_three_users_at_once_each_with_its_share(shared, mps):
     daemon = mps(shared, "-multiuser-server")
     server = daemon.start()
     clients = []
