@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """kerf on real hardware against nvidia-smi, nvidia-ml-py, the recordings and a stand-in kubelet.
 
-    python3 tests/gpu/check.py [--out FILE]
+    python3 tests/gpu/check.py [--only PART]... [--out FILE]
 
 Plain Python; nothing is changed on any GPU (asked of nvidia-smi before and after).  Where there is
 no GPU it says so and ends with status 0.  The same runs on a simulated machine, with what
@@ -21,6 +21,7 @@ from common import (SETTINGS, Outcome, Place, find_kerf, has_nvidia_smi, nvidia_
                     timed_ms)
 import calls
 import node
+import sharing
 
 
 def bus_id(text):
@@ -218,19 +219,27 @@ def measure_commands(out, place):
         out.median("nvidia-smi -L, for comparison", smi, "ms")
 
 
-def run(out, place, nvml):
+PARTS = ("driver", "calls", "node", "sharing")
+
+
+def run(out, place, nvml, parts):
     before = nvidia_smi(SETTINGS)
     status = place.status()
     print(f"{status['driver']} {[g['name'] for g in status['gpus']]}")
-    check_status_by_smi(out, status)
-    check_status_by_nvidia_ml_py(out, status)
-    check_profiles(out, status, nvml)
-    check_recording(out, status, nvml)
-    check_export(out, place, status)
-    check_plan(out, place, status)
-    measure_commands(out, place)
-    calls.measure(out)
-    node.run(out, place, status)
+    if "driver" in parts:
+        check_status_by_smi(out, status)
+        check_status_by_nvidia_ml_py(out, status)
+        check_profiles(out, status, nvml)
+        check_recording(out, status, nvml)
+        check_export(out, place, status)
+        check_plan(out, place, status)
+        measure_commands(out, place)
+    if "calls" in parts:
+        calls.measure(out)
+    if "node" in parts:
+        node.run(out, place, status)
+    if "sharing" in parts:
+        sharing.run(out, place, status, find_recording(status["gpus"][0]["name"])[1])
     if before is not None:
         out.check("no setting of any GPU is changed", before == nvidia_smi(SETTINGS),
                   f"{before} became {nvidia_smi(SETTINGS)}")
@@ -241,6 +250,7 @@ def main():
     parser.add_argument("--kerf", default=find_kerf())
     parser.add_argument("--root", default="/")
     parser.add_argument("--out", type=pathlib.Path)
+    parser.add_argument("--only", choices=PARTS, action="append", help="one part, or several")
     options = parser.parse_args()
     nvml, why = open_nvml()
     if not nvml:
@@ -248,7 +258,7 @@ def main():
         return 0
     out, folder = Outcome(), pathlib.Path(tempfile.mkdtemp(prefix="kg-", dir="/tmp"))
     try:
-        run(out, Place(options.kerf, options.root, folder), nvml)
+        run(out, Place(options.kerf, options.root, folder), nvml, options.only or PARTS)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
         if options.out:

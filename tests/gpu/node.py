@@ -189,8 +189,8 @@ def script(root, libraries, probe, answer, environment, mounts):
 class Container:
     """A process that has what Allocate answered and nothing else of this machine."""
 
-    def __init__(self, place, probe, answer, libraries, mounts, environment):
-        self.root = place.folder / "container"
+    def __init__(self, place, probe, answer, libraries, mounts, environment, name="container"):
+        self.root = place.folder / name
         self.root.mkdir(exist_ok=True)
         self.text = script(self.root, libraries, probe, answer, environment, mounts)
 

@@ -4,7 +4,9 @@
  *
  * It runs a kernel from PTX (which takes the driver's compiler as well) on every GPU that it sees,
  * prints "gpu UUID NAME" for each, where libcuda came from, and "ready"; then it waits for the end
- * of its input, so that others can look at a process on the GPU.  Status 0, or 1 with a sentence.
+ * of its input, so that others can look at a process on the GPU.  For each line of it, it runs the
+ * kernel for a second more on the last GPU and prints "computed N", how often.  Status 0, or 1 with
+ * a sentence.
  */
 #define _GNU_SOURCE /* dladdr */
 #include <dlfcn.h>
@@ -12,6 +14,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #define N 256
 
@@ -85,19 +88,43 @@ static void print_origin(void)
 		printf("libcuda %s\n", info.dli_fname);
 }
 
-static void compute(void)
-{
-	unsigned long long out = 0;
-	unsigned host[N] = {0}, i;
-	void *module, *function, *params[] = {&out};
+static unsigned long long out; /* device memory, and a kernel for it, of the last GPU */
+static void *function;
 
-	must(cuMemAlloc_v2(&out, sizeof(host)), "allocate memory");
+static void prepare(void)
+{
+	void *module;
+
+	must(cuMemAlloc_v2(&out, N * sizeof(unsigned)), "allocate memory");
 	must(cuModuleLoadData(&module, ptx), "compile a kernel");
 	must(cuModuleGetFunction(&function, module, "fill"), "find the kernel");
+}
+
+static void compute(void)
+{
+	unsigned host[N] = {0}, i;
+	void *params[] = {&out};
+
 	must(cuLaunchKernel(function, 1, 1, 1, N, 1, 1, 0, NULL, params, NULL), "launch it");
 	must(cuMemcpyDtoH_v2(host, out, sizeof(host)), "copy its result");
 	for (i = 0; i < N; i++)
 		must(host[i] == 3 * i + 7 ? 0 : -1, "compute");
+}
+
+static void compute_for_a_second(void)
+{
+	struct timespec begin, now;
+	unsigned n = 0;
+
+	clock_gettime(CLOCK_MONOTONIC, &begin);
+	do {
+		compute();
+		n++;
+		clock_gettime(CLOCK_MONOTONIC, &now);
+	} while ((now.tv_sec - begin.tv_sec) * 1000 + (now.tv_nsec - begin.tv_nsec) / 1000000 <
+		 1000);
+	printf("computed %u\n", n);
+	fflush(stdout);
 }
 
 static void print_gpu(int device)
@@ -116,7 +143,7 @@ static void print_gpu(int device)
 
 int main(void)
 {
-	int n = 0, i, device;
+	int n = 0, i, device, c;
 	void *context;
 
 	load();
@@ -127,11 +154,13 @@ int main(void)
 		must(cuDeviceGet(&device, i), "open a GPU");
 		print_gpu(device);
 		must(cuCtxCreate_v2(&context, 0, device), "create a context");
+		prepare();
 		compute();
 	}
 	printf("ready\n");
 	fflush(stdout);
-	while (getchar() != EOF)
-		;
+	while ((c = getchar()) != EOF)
+		if (c == '\n')
+			compute_for_a_second();
 	return 0;
 }
