@@ -92,7 +92,14 @@ class Mps:
         """The pids of its servers, orphans too: a deaf one outlives its daemon."""
         rows = [p for gpu in self.machine.show()["gpus"] for p in gpu["processes"]]
         return [p["pid"] for p in rows if p["kind"] == "mps-server" and str(self.pipe).encode() in
-                pathlib.Path(f"/proc/{p['pid']}/environ").read_bytes()]
+                environment(p["pid"])]
+
+
+def environment(pid):
+    try:
+        return pathlib.Path(f"/proc/{pid}/environ").read_bytes()
+    except FileNotFoundError:  # it has just ended
+        return b""
 
 
 def alive(pid):
