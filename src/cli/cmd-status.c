@@ -1,33 +1,12 @@
 /* kerf status: what this node carries and who holds it. */
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <sys/un.h>
-#include <unistd.h>
 
 #include "agent/status.h"
 #include "base/error.h"
 #include "base/own.h"
 #include "base/text.h"
 #include "cli/local.h"
-
-/* The running agent's answer, or NULL when there is none to ask. */
-static char *ask_agent(const struct kf_settings *set)
-{
-	struct sockaddr_un to = {.sun_family = AF_UNIX};
-	kf_auto_fd int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	struct kf_text text = {0};
-	char buf[4096];
-	ssize_t n;
-	int r = snprintf(to.sun_path, sizeof(to.sun_path), "%s/agent.sock", set->state_dir);
-
-	if (fd < 0 || r < 0 || (size_t)r >= sizeof(to.sun_path) ||
-	    connect(fd, (struct sockaddr *)&to, sizeof(to)) < 0)
-		return NULL;
-	while ((n = read(fd, buf, sizeof(buf))) > 0)
-		kf_text_addn(&text, buf, (size_t)n);
-	return kf_text_take(&text);
-}
 
 /* Without an agent: the driver, and what its ledger and the kubelet's files say of holders. */
 static json_t *look(struct kf_local *l, int *status)
@@ -71,7 +50,7 @@ static int run(int argc, char **argv)
 	int status = kf_local_args(&l, argc, argv);
 
 	if (status == KF_EXIT_OK) {
-		answer = ask_agent(l.set);
+		answer = kf_local_ask(l.set, "agent.sock");
 		json = answer ? json_loads(answer, 0, NULL) : NULL;
 		if (!json)
 			json = look(&l, &status);

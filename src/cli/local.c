@@ -4,11 +4,16 @@
 #include <getopt.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
 
 #include "agent/holdings.h"
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "base/error.h"
+#include "base/own.h"
+#include "base/text.h"
 #include "config/yaml.h"
 #include "nvml/nvml.h"
 #include "nvml/read.h"
@@ -217,6 +222,23 @@ int kf_local_target(struct kf_local *l)
 	if (kf_mig_configs_target(l->configs, l->config, l->node, &l->target, &err) < 0)
 		return kf_cli_fail(&err, KF_EXIT_USAGE);
 	return KF_EXIT_OK;
+}
+
+char *kf_local_ask(const struct kf_settings *set, const char *name)
+{
+	struct sockaddr_un to = {.sun_family = AF_UNIX};
+	kf_auto_fd int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	struct kf_text text = {0};
+	char buf[4096];
+	ssize_t n;
+	int r = snprintf(to.sun_path, sizeof(to.sun_path), "%s/%s", set->state_dir, name);
+
+	if (fd < 0 || r < 0 || (size_t)r >= sizeof(to.sun_path) ||
+	    connect(fd, (struct sockaddr *)&to, sizeof(to)) < 0)
+		return NULL;
+	while ((n = read(fd, buf, sizeof(buf))) > 0)
+		kf_text_addn(&text, buf, (size_t)n);
+	return kf_text_take(&text);
 }
 
 void kf_local_done(struct kf_local *l)

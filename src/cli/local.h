@@ -43,6 +43,10 @@ int kf_local_read(struct kf_local *l);
 int kf_local_holds(struct kf_local *l, int lock);
 int kf_local_target(struct kf_local *l);
 
+/* All that the running agent says at this socket of its state directory; the caller's to free.
+ * NULL: there is none to ask. */
+char *kf_local_ask(const struct kf_settings *set, const char *name);
+
 void kf_local_done(struct kf_local *l);
 
 /* Print JSON text as -o asks: "json" as it is, "yaml" turned into YAML.  An exit status. */

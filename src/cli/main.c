@@ -13,6 +13,7 @@
 #define KF_COMMANDS(X)                                                                             \
 	X("On a node", agent)                                                                      \
 	X("On a node", status)                                                                     \
+	X("On a node", top)                                                                        \
 	X("On a node", doctor)                                                                     \
 	X("On a node", labels)                                                                     \
 	X("On a node", mps)                                                                        \
