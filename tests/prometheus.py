@@ -44,6 +44,8 @@ class Prometheus:
             with urllib.request.urlopen(url, timeout=20) as answer:
                 got = json.loads(answer.read())
         except urllib.error.HTTPError as error:
+            if error.code == 503:  # it is not ready yet
+                raise
             raise AssertionError(f"{values}: {error.read().decode()}") from None
         assert got["status"] == "success", got
         return got["data"]
