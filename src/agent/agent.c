@@ -184,6 +184,8 @@ static int start(struct kf_agent *a, struct kf_error *err)
 	}
 	if (kf_agent_serve(a, &trouble) < 0)
 		kf_log_fail(KF_WARN, "agent", &trouble, "`kerf status` cannot ask this agent");
+	if (kf_agent_release_serve(a, &trouble) < 0)
+		kf_log_fail(KF_WARN, "agent", &trouble, "`kerf release` cannot ask this agent");
 	kf_agent_metrics_start(a);
 	start_handles(a);
 	return 0;

@@ -261,7 +261,7 @@ void kf_agent_listen(struct kf_agent *a)
 	uint32_t sum;
 	unsigned n = choose_gpus(a, gpus, &sum);
 
-	if (a->stopping || a->job_waits)
+	if (a->stopping || a->job_waits || kf_agent_is_released(a))
 		return;
 	if (kf_health_is_off(&a->health.rules)) {
 		if (a->listener)

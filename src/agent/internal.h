@@ -14,6 +14,7 @@
 #include "agent/neighbours.h"
 #include "agent/offers.h"
 #include "agent/pause.h"
+#include "agent/release.h"
 #include "agent/sale.h"
 #include "agent/timeslice.h"
 #include "agent/withdraw.h"
@@ -205,6 +206,7 @@ struct kf_agent {
 	struct kf_mps mps;
 	struct kf_neighbours neighbours;
 	struct kf_pause pause;
+	struct kf_release release;
 	int asking_sale;     /* an answer about it is on its way */
 	unsigned sale_asked; /* the listing that it is about */
 	unsigned sale_tries;
@@ -254,6 +256,8 @@ void kf_agent_reconcile(struct kf_agent *a);
 void kf_agent_choose(struct kf_agent *a, const char *config, enum kf_chosen_by by);
 void kf_agent_load_configs(struct kf_agent *a);
 int kf_agent_start_job(struct kf_agent *a, const struct kf_step *steps, unsigned n, int save);
+/* a->job, with listener and sampler out of the driver first. */
+void kf_agent_launch_quietly(struct kf_agent *a);
 int kf_agent_launch(struct kf_agent *a); /* a->job, that nobody has to be waited for; 0 or -1 */
 void kf_agent_stop_waiting(struct kf_agent *a, unsigned who); /* of KF_WAITS_*; the last launches */
 void kf_agent_ask_clear(struct kf_agent *a); /* has the kubelet let go of the withdrawn? */
@@ -364,6 +368,16 @@ void kf_agent_pause_review(struct kf_agent *a); /* a pass is over: set them back
 /* leave.c */
 void kf_agent_leave(struct kf_agent *a); /* take back what was written; told again: say so again */
 void kf_agent_leave_on(struct kf_agent *a, const struct kf_job *job); /* a job is done */
+
+/* release.c */
+int kf_agent_release_serve(struct kf_agent *a, struct kf_error *err);
+void kf_agent_release_now(struct kf_agent *a); /* if it is asked for and nothing is under way */
+/* Is the driver to be left alone, or closed already?  Then no job is started. */
+int kf_agent_is_released(const struct kf_agent *a);
+
+/* serve.c: a unix socket in the state directory, mode 0600, in the place of one left over */
+int kf_agent_open_socket(struct kf_agent *a, uv_pipe_t *pipe, const char *name,
+			 uv_connection_cb cb, struct kf_error *err);
 
 /* allocate.c */
 extern const struct kf_kubelet_events kf_agent_kubelet_events;

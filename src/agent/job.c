@@ -413,6 +413,10 @@ static void run(struct kf_job *job)
 
 void kf_job_run(struct kf_job *job)
 {
+	if (job->close) {
+		*job->driver = kf_nvml_close(*job->driver);
+		return;
+	}
 	run(job);
 	set_lengths(job);
 	if (job->leaving)

@@ -64,6 +64,7 @@ struct kf_job {
 	struct kf_job_length *length; /* the job's own; its answers are filled in */
 	int save;		      /* the node is as configured: remember its geometry */
 	int leaving;		      /* CDI file and features file are taken back; see leave.c */
+	int close;		      /* end the driver's session, and nothing else */
 	int leave_cdi;		      /* the CDI file is another plugin's at present */
 
 	/* out */

@@ -22,6 +22,8 @@ void kf_agent_read(struct kf_agent *a)
 {
 	/* What the last job has read is decided on first, or events in a row would put that off for
 	 * ever. */
+	if (kf_agent_is_released(a))
+		return; /* read when that is over */
 	if (a->job || a->gathering || uv_is_active((uv_handle_t *)&a->soon))
 		a->job_wanted = 1;
 	else
@@ -195,7 +197,7 @@ static void finish(struct kf_agent *a, int answer)
 		return;
 	if (answer >= 0)
 		kf_agent_reconcile(a);
-	if (a->job_wanted && !a->job)
+	if (a->job_wanted && !a->job && !kf_agent_is_released(a))
 		kf_agent_start_job(a, NULL, 0, 0);
 }
 

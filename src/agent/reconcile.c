@@ -192,6 +192,7 @@ static void on_job_done(struct kf_job *job)
 	kf_agent_publish(a);
 	kf_agent_patch(a);
 	kf_agent_listen(a);
+	kf_agent_release_now(a);
 	kf_agent_mark(a); /* after which what is wanted is read */
 }
 
@@ -215,6 +216,17 @@ void kf_agent_stop_waiting(struct kf_agent *a, unsigned who)
 	if (!(a->job_waits & who))
 		return;
 	a->job_waits &= ~who;
+	if (!a->job_waits)
+		kf_agent_launch(a);
+}
+
+void kf_agent_launch_quietly(struct kf_agent *a)
+{
+	static const struct kf_step as_for = {.kind = KF_STEP_MODE_ON};
+
+	a->job_waits = kf_agent_hush(a, &as_for, 1) ? KF_WAITS_LISTENER : 0;
+	if (kf_agent_metrics_hush(a, &as_for, 1))
+		a->job_waits |= KF_WAITS_SAMPLER;
 	if (!a->job_waits)
 		kf_agent_launch(a);
 }
@@ -636,7 +648,8 @@ static void look_at_the_silent(struct kf_agent *a)
 
 void kf_agent_reconcile(struct kf_agent *a)
 {
-	if (a->job || a->stopping || a->driver_state == KF_DRIVER_UNKNOWN)
+	if (a->job || a->stopping || a->driver_state == KF_DRIVER_UNKNOWN ||
+	    kf_agent_is_released(a))
 		return;
 	if (a->leaving)
 		let_go(a);

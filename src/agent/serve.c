@@ -90,7 +90,8 @@ void kf_agent_serve_stop(struct kf_agent *a)
 			uv_close((uv_handle_t *)&c->pipe, on_closed);
 }
 
-static int open_socket(struct kf_agent *a, uv_pipe_t *pipe, const char *name, struct kf_error *err)
+int kf_agent_open_socket(struct kf_agent *a, uv_pipe_t *pipe, const char *name, uv_connection_cb cb,
+			 struct kf_error *err)
 {
 	char path[512];
 	mode_t mask;
@@ -106,7 +107,7 @@ static int open_socket(struct kf_agent *a, uv_pipe_t *pipe, const char *name, st
 	r = uv_pipe_bind(pipe, path);
 	umask(mask);
 	if (r == 0)
-		r = uv_listen((uv_stream_t *)pipe, CLIENTS, on_connection);
+		r = uv_listen((uv_stream_t *)pipe, CLIENTS, cb);
 	if (r < 0)
 		return kf_fail(err, KF_E_SYSTEM, -r, "listen on %s: %s", path, uv_strerror(r));
 	return 0;
@@ -114,7 +115,7 @@ static int open_socket(struct kf_agent *a, uv_pipe_t *pipe, const char *name, st
 
 int kf_agent_serve(struct kf_agent *a, struct kf_error *err)
 {
-	if (open_socket(a, &a->status, "agent.sock", err) < 0)
+	if (kf_agent_open_socket(a, &a->status, "agent.sock", on_connection, err) < 0)
 		return -1;
-	return open_socket(a, &a->top, "top.sock", err);
+	return kf_agent_open_socket(a, &a->top, "top.sock", on_connection, err);
 }

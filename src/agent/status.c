@@ -245,6 +245,8 @@ json_t *kf_status_json(const struct kf_status_view *v)
 	add_notes(json, v->notes);
 	add_text(json, "metrics", v->metrics);
 	add_text(json, "passive", v->passive);
+	if (v->released)
+		json_object_set_new(json, "released", json_true());
 	add_text(json, "toolkitTrouble", v->toolkit);
 	if (v->sale_held + v->sale_waiting)
 		json_object_set_new(json, "soldAnew",
@@ -284,6 +286,7 @@ char *kf_agent_status_json(const struct kf_agent *a)
 		.notes = a->set->notes,
 		.metrics = kf_agent_metrics_address(a),
 		.passive = a->neighbours.why,
+		.released = a->release.is_released,
 		.toolkit = a->neighbours.toolkit,
 	};
 	json_t *json;
@@ -462,6 +465,8 @@ static void add_head(struct kf_text *t, json_t *status, unsigned flags)
 			     get(status, "reason"));
 	} else if (!strcmp(get(status, "source"), "agent"))
 		kf_text_add(t, "no MIG configuration is selected: the slices stay as they are\n");
+	if (json_is_true(json_object_get(status, "released")))
+		kf_text_add(t, "released: nothing is read or changed until `kerf release` ends\n");
 	if (get(status, "passive")[0])
 		kf_text_addf(t, "passive: %s\n", get(status, "passive"));
 	if (get(status, "toolkitTrouble")[0])

@@ -31,11 +31,12 @@ struct kf_status_view {
 	unsigned sale_held, sale_waiting; /* ids of the old way of selling that are listed still:
 					     held by pods; the kubelet is to let go of them */
 	const struct kf_time_slices *time_slices;
-	const char *file_trouble;	  /* why the configuration file is not in force */
-	const char *notes;		  /* on what it says, a line each */
-	const char *metrics;		  /* the address at which they are served */
-	const char *passive;		  /* why nothing is offered: another plugin serves */
-	const char *toolkit;		  /* what is wrong with it */
+	const char *file_trouble; /* why the configuration file is not in force */
+	const char *notes;	  /* on what it says, a line each */
+	const char *metrics;	  /* the address at which they are served */
+	int released;		  /* the driver is closed, for `kerf release` */
+	const char *passive;	  /* why nothing is offered: another plugin serves */
+	const char *toolkit;	  /* what is wrong with it */
 };
 
 /* NULL: no memory.  The caller's to json_decref. */

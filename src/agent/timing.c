@@ -48,7 +48,7 @@ int kf_agent_time_slices(struct kf_agent *a, const struct kf_offers *offers)
 	if (!kf_time_slices_due(&a->time_slices, &set))
 		return 0;
 	/* a job at work leads here again when it is over */
-	if (!a->job && kf_agent_start_job(a, NULL, 0, 0) < 0)
+	if (!a->job && !kf_agent_is_released(a) && kf_agent_start_job(a, NULL, 0, 0) < 0)
 		return 0;
 	return set > 0;
 }

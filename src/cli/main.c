@@ -17,6 +17,7 @@
 	X("On a node", doctor)                                                                     \
 	X("On a node", labels)                                                                     \
 	X("On a node", mps)                                                                        \
+	X("On a node", release)                                                                    \
 	X("MIG configurations, by hand", plan)                                                     \
 	X("MIG configurations, by hand", apply)                                                    \
 	X("MIG configurations, by hand", assert)                                                   \
