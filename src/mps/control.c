@@ -262,13 +262,34 @@ int kf_mps_control_start(struct kf_mps_control *c, struct kf_error *err)
 	return -1;
 }
 
+/* One that was taken over is not our child: dead, it may stay a zombie until another reaps it. */
+static int has_program(pid_t pid)
+{
+	char path[40], target[8];
+
+	snprintf(path, sizeof(path), "/proc/%d/exe", (int)pid);
+	return readlink(path, target, sizeof(target)) > 0;
+}
+
 int kf_mps_control_lives(struct kf_mps_control *c)
 {
 	if (c->daemon <= 0)
 		return 0;
-	if (waitpid(c->daemon, NULL, WNOHANG) == c->daemon || kill(c->daemon, 0) < 0)
+	if (waitpid(c->daemon, NULL, WNOHANG) == c->daemon || !has_program(c->daemon))
 		c->daemon = 0;
 	return c->daemon > 0;
+}
+
+void kf_mps_control_kill(struct kf_mps_control *c)
+{
+	if (c->daemon > 0) {
+		kill(c->daemon, SIGKILL);
+		waitpid(c->daemon, NULL, 0);
+	}
+	if (c->server)
+		kill((pid_t)c->server, SIGKILL);
+	c->daemon = 0;
+	c->server = 0;
 }
 
 void kf_mps_control_stop(struct kf_mps_control *c)
@@ -282,10 +303,8 @@ void kf_mps_control_stop(struct kf_mps_control *c)
 	kf_text_done(&out);
 	for (i = 0; i < 100 && kf_mps_control_lives(c); i++)
 		poll(NULL, 0, 10);
-	if (c->daemon > 0) {
-		kill(c->daemon, SIGKILL);
-		waitpid(c->daemon, NULL, 0);
-	}
+	if (c->daemon > 0)
+		kf_mps_control_kill(c);
 	c->daemon = 0;
 	c->server = 0;
 }

@@ -66,3 +66,8 @@ int kf_mps_control_connect(const struct kf_mps_control *c, pid_t pid, uid_t uid,
 
 /* `quit`, then SIGKILL; folders stay. */
 void kf_mps_control_stop(struct kf_mps_control *c);
+/*
+ * SIGKILL, for a daemon that answers nobody, and for its server, which does not always go with it
+ * (measured: a client that dies just after it was given its descriptor wedges both).
+ */
+void kf_mps_control_kill(struct kf_mps_control *c);

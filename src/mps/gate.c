@@ -235,6 +235,11 @@ static void let_through(struct guest *g)
 	struct kf_error err = {0};
 	int fd;
 
+	/* under a fault newcomers are refused until the last victim is gone (CUDA error 807) */
+	if (!client_of(s, (unsigned)g->who.pid) && gate->ready && !gate->ready(gate->ud)) {
+		try_again(g, 20);
+		return;
+	}
 	/* only when limits change does it matter whether the last client's are settled */
 	if ((gate->bytes != bytes || gate->percent != percent) && gate->settling &&
 	    kf_now_ms() < gate->given_ms + KF_GATE_SETTLE_MS) {

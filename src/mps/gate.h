@@ -57,6 +57,8 @@ struct kf_gate {
 	unsigned percent;  /* ditto */
 	uint64_t given_ms; /* when a descriptor was passed on last */
 	int settling;	   /* and its client has not said that it has it */
+	/* Does the server take new clients?  Asked for each; may be NULL: it does. */
+	int (*ready)(void *ud);
 	/* Bytes of the GPU that a client process has; may be NULL: none is known to have any. */
 	uint64_t (*used)(void *ud, unsigned pid);
 	/* Something to tell people.  May be NULL. */

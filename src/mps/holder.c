@@ -22,6 +22,7 @@
 #define PROGRAM	   "/usr/bin/nvidia-cuda-mps-control"
 #define WATCH_MS   500
 #define LINGER_MS  1000
+#define HANGS	   2 /* questions without an answer, each with its deadline, before it is killed */
 #define MAX_EVENTS 32
 #define MAX_LINE   8192
 #define MARGIN	   (64u << 20)
@@ -41,6 +42,7 @@ struct holder {
 	uv_timer_t watch;
 	uv_signal_t term, interrupt;
 	int stopping, forget;
+	unsigned unanswered;
 	char state[32];
 	uint64_t fault_since_ms;
 	unsigned long n_events, n_faults, n_starts;
@@ -400,8 +402,15 @@ static void look_at_state(struct holder *h)
 
 	if (kf_mps_control_state(&h->control, state, &err) < 0) {
 		kf_log_fail(KF_WARN, "mps", &err, "looking again");
+		if (++h->unanswered < HANGS)
+			return;
+		note(h, "hang", NULL,
+		     "MPS answers nobody: daemon and server are killed and started anew");
+		kf_mps_control_kill(&h->control);
+		h->unanswered = 0;
 		return;
 	}
+	h->unanswered = 0;
 	if (!strcmp(state, "FAULT") && strcmp(h->state, "FAULT") != 0)
 		note_fault(h);
 	if (!strcmp(state, "FAULT") && kf_now_ms() >= h->fault_since_ms + LINGER_MS)
@@ -458,6 +467,7 @@ static void on_watch(uv_timer_t *timer)
 			note(h, "daemon", NULL,
 			     "the MPS control daemon has ended, and its clients with it; starting "
 			     "another");
+		kf_mps_control_kill(&h->control);
 		if (start_daemon(h, &err) < 0)
 			kf_log_fail(KF_ERROR, "mps", &err, "trying again");
 		return;
@@ -487,6 +497,16 @@ static void on_signal(uv_signal_t *handle, int signum)
 {
 	(void)signum;
 	stop(handle->data);
+}
+
+static int is_ready(void *ud)
+{
+	struct holder *h = ud;
+
+	if (!kf_mps_control_lives(&h->control))
+		return 0;
+	look_at_state(h);
+	return !strcmp(h->state, "ACTIVE");
 }
 
 static uint64_t used_by(void *ud, unsigned pid)
@@ -525,6 +545,7 @@ static int prepare(struct holder *h, const struct kf_holder_options *opt, struct
 	h->gate.loop = &h->loop;
 	h->gate.control = c;
 	h->gate.used = used_by;
+	h->gate.ready = is_ready;
 	h->gate.tell = note;
 	h->gate.ud = h;
 	if (make_folder(opt->dir, err) < 0 || make_folder(h->dir, err) < 0 ||
