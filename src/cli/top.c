@@ -50,7 +50,7 @@ static double real_of(json_t *json, const char *key)
 /* A stranger's word: what could move a cursor, or take more columns than bytes, becomes '?'. */
 static void clean(char *out, size_t size, const char *s)
 {
-	snprintf(out, size, "%s", s);
+	snprintf(out, size, "%.*s", (int)size - 1, s);
 	for (; *out; out++)
 		if (*out < 0x20 || *out >= 0x7f)
 			*out = '?';
