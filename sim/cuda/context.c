@@ -16,7 +16,7 @@ static __thread unsigned depth;
  */
 static uint64_t context_mib(unsigned sm)
 {
-	return kf_cuda.server < 0 ? (sm * 3924 + 500) / 1000 : 22 + sm * 3824 / 1000;
+	return !kf_cuda.server ? (sm * 3924 + 500) / 1000 : 22 + sm * 3824 / 1000;
 }
 
 /* Blocks of 1 MiB and more have pages of their own, of 2 MiB; the others share some. */
@@ -65,7 +65,7 @@ static CUresult add_row(const struct device *d)
 		.gpu = d->spot.gpu,
 		.gi = d->spot.gi,
 		.ci = d->spot.ci,
-		.kind = kf_cuda.server >= 0 ? KF_SIM_MPS : KF_SIM_COMPUTE,
+		.kind = kf_cuda.server ? KF_SIM_MPS : KF_SIM_COMPUTE,
 		.client = kf_cuda.sim.client,
 		.sm = kf_cuda.load * kf_cuda_sm(d) / d->sm,
 		.busy = kf_cuda.load,
@@ -139,7 +139,7 @@ static CUresult admitted(const struct device *d)
 	mode = kf_sim_now(s, d->spot.gpu)->compute_mode;
 	if (mode == 2)
 		r = CUDA_ERROR_DEVICE_UNAVAILABLE;
-	for (i = 0; mode == 3 && kf_cuda.server < 0 && i < s->process_end; i++) {
+	for (i = 0; mode == 3 && !kf_cuda.server && i < s->process_end; i++) {
 		const struct kf_sim_process *p = kf_sim_process_at(&kf_cuda.sim, i);
 
 		if (p && p->gpu == d->spot.gpu && p->client != kf_cuda.sim.client &&
@@ -154,7 +154,7 @@ static CUresult make(CUdevice number, int primary, struct kf_cuda_context **ret)
 {
 	struct kf_cuda_context *c;
 	struct device *d;
-	int channel;
+	struct channel channel;
 	CUresult r;
 
 	if (number < 0 || number >= kf_cuda.n_devices)
@@ -162,15 +162,14 @@ static CUresult make(CUdevice number, int primary, struct kf_cuda_context **ret)
 	d = &kf_cuda.device[number];
 	TRY(admitted(d));
 	TRY(kf_cuda_room(d, context_mib(kf_cuda_sm(d))));
-	TRY(kf_cuda_mps_context(&channel));
+	TRY(kf_cuda_mps_context(number, &channel));
 	c = calloc(1, sizeof(*c));
 	d->n_contexts++;
 	r = c ? kf_cuda_tell(d) : CUDA_ERROR_OUT_OF_MEMORY;
 	if (r != CUDA_SUCCESS) {
 		d->n_contexts--;
 		free(c);
-		if (channel >= 0)
-			close(channel);
+		kf_cuda_mps_close(&channel);
 		return r;
 	}
 	*c = (struct kf_cuda_context){kf_cuda.contexts, number, 1, primary, channel};
@@ -202,8 +201,7 @@ static void drop(struct kf_cuda_context *context)
 	if (--d->n_contexts == 0)
 		kf_cuda_forget(context->device);
 	kf_cuda_tell(d);
-	if (context->channel >= 0)
-		close(context->channel);
+	kf_cuda_mps_close(&context->channel);
 	free(context);
 }
 

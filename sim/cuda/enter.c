@@ -11,7 +11,7 @@
 struct library kf_cuda = {
 	.lock = PTHREAD_MUTEX_INITIALIZER,
 	.sim = {.fd = -1, .client = KF_SIM_NONE},
-	.server = -1,
+	.process = {-1, {-1, -1, -1, -1}},
 };
 
 /*
@@ -25,12 +25,11 @@ static void in_child(void)
 	pthread_mutex_init(&kf_cuda.lock, NULL);
 	if (kf_cuda.sim.fd >= 0)
 		close(kf_cuda.sim.fd);
-	if (kf_cuda.server >= 0)
-		close(kf_cuda.server);
+	kf_cuda_mps_close(&kf_cuda.process);
 	for (c = kf_cuda.contexts; c; c = c->next)
-		if (c->channel >= 0)
-			close(c->channel);
-	kf_cuda.sim.fd = kf_cuda.server = -1;
+		kf_cuda_mps_close(&c->channel);
+	kf_cuda.sim.fd = -1;
+	kf_cuda.server = 0;
 	kf_cuda.forked = kf_cuda.initialised;
 }
 
@@ -134,8 +133,8 @@ static CUresult init(void)
 	TRY(open_machine());
 	register_here();
 	TRY(kf_cuda_mps_connect(&base, limits));
-	TRY(find_devices(kf_cuda.server >= 0 ? &base : NULL, limits));
-	if (kf_cuda.server >= 0)
+	TRY(find_devices(kf_cuda.server ? &base : NULL, limits));
+	if (kf_cuda.server)
 		kf_cuda_mps_environment();
 	if (load)
 		kf_cuda.load = (unsigned)strtoul(load, NULL, 10) % 101;

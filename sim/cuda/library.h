@@ -13,6 +13,7 @@
 #include "core/state.h"
 #include "cuda/abi.h"
 #include "cuda/spot.h"
+#include "mps/wire.h"
 
 #define EXPORT __attribute__((visibility("default")))
 
@@ -33,12 +34,18 @@ struct block {
 	int arrayness; /* of cuArray...: not to be freed as memory */
 };
 
+/* What ties a process or a context to the MPS server; all -1: nothing does. */
+struct channel {
+	int socket; /* open and silent: its end is ours */
+	int pipe[KF_MPS_PIPES];
+};
+
 struct kf_cuda_context {
 	struct kf_cuda_context *next;
 	int device;
 	unsigned references; /* of the primary one; others: 1 */
 	int primary;
-	int channel; /* to the MPS server; -1: none */
+	struct channel channel;
 };
 
 struct device {
@@ -62,7 +69,8 @@ struct library {
 	struct device device[KF_SIM_SPOTS];
 	struct kf_cuda_context *contexts;
 	struct block *blocks;
-	int server;	  /* socket to the MPS server; -1: without MPS */
+	int server; /* 1: a client of MPS */
+	struct channel process;
 	int per_context;  /* CUDA_MPS_ENABLE_PER_CTX_DEVICE_MULTIPROCESSOR_PARTITIONING */
 	unsigned load;	  /* per cent, from KERF_SIM_LOAD */
 	uint64_t idle_us; /* when what was launched will be over; 0: it is */
@@ -128,8 +136,9 @@ CUresult kf_cuda_fault(void);
  * their limits.  0; or CUDA's answer.  Where nobody listens there is no MPS, and that is no error.
  */
 CUresult kf_cuda_mps_connect(struct kf_sim_spots *ret, struct device *limits);
-/* A channel for one more context, *ret -1 without MPS; the caller's to close. */
-CUresult kf_cuda_mps_context(int *ret);
+/* A channel for one more context on this device; without MPS there is none, and that is well. */
+CUresult kf_cuda_mps_context(int device, struct channel *ret);
+void kf_cuda_mps_close(struct channel *c);
 /* Has the server told us something?  Sets `broken`. */
 void kf_cuda_mps_listen(void);
 /* Wait for a word of the server's, at most so long. */

@@ -1,11 +1,13 @@
 /* A client of MPS; what passes is in mps/wire.h. */
 #include <errno.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/un.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "cuda/library.h"
@@ -51,47 +53,82 @@ static int be_greeted(int control)
 		       : -1;
 }
 
-/* The descriptor that the daemon gives, or -1. */
+void kf_cuda_mps_close(struct channel *c)
+{
+	unsigned i;
+
+	for (i = 0; i < KF_MPS_PIPES; i++) {
+		kf_closep(&c->pipe[i]);
+		c->pipe[i] = -1;
+	}
+	kf_closep(&c->socket);
+	c->socket = -1;
+}
+
+/* A word with the descriptor that comes along, or -1. */
+static int be_passed(int fd)
+{
+	struct kf_mps_along along;
+	char word[sizeof(KF_MPS_CUFD)];
+
+	if (kf_mps_hear(fd, word, sizeof(word), 0, &along) == sizeof(word) &&
+	    !memcmp(word, KF_MPS_CUFD, sizeof(word)))
+		return along.passed;
+	if (along.passed >= 0)
+		close(along.passed);
+	return -1;
+}
+
+/* The daemon's part, up to the socket to the server. */
 static int be_introduced(int control)
 {
-	const uint32_t caller = KF_MPS_CLIENT, got = 0;
-	struct kf_mps_along along = {.passed = -1};
-	char word[sizeof(KF_MPS_CUFD)];
+	const uint32_t caller = KF_MPS_CLIENT;
 
 	if (be_greeted(control) < 0 ||
 	    kf_mps_say(control, KF_MPS_CRED, sizeof(KF_MPS_CRED), -1) < 0 ||
-	    kf_mps_say(control, &caller, sizeof(caller), -1) < 0 ||
-	    kf_mps_hear(control, word, sizeof(word), 0, &along) != sizeof(word) ||
-	    memcmp(word, KF_MPS_CUFD, sizeof(word)) != 0) {
-		if (along.passed >= 0)
-			close(along.passed);
+	    kf_mps_say(control, &caller, sizeof(caller), -1) < 0)
 		return -1;
-	}
-	kf_mps_say(control, &got, sizeof(got), -1);
-	return along.passed;
+	return be_passed(control);
 }
 
-/* Through the control daemon to the server, for the process or one of its contexts. */
-static CUresult open_channel(uint32_t context, int *ret, struct kf_mps_message *m)
+/* The server's part: four pipes, three words of ours, its verdict (a CUresult); -1: it is gone. */
+static int64_t be_judged(struct channel *c, uint32_t context, uint32_t device)
+{
+	uint32_t verdict;
+	unsigned i;
+	char zero;
+
+	for (i = 0; i < KF_MPS_PIPES; i++) {
+		c->pipe[i] = be_passed(c->socket);
+		if (c->pipe[i] < 0)
+			return -1;
+	}
+	if (kf_mps_hear(c->socket, &zero, sizeof(zero), 0, NULL) != sizeof(zero) ||
+	    kf_mps_say(c->socket, KF_MPS_CRED, sizeof(KF_MPS_CRED), -1) < 0 ||
+	    kf_mps_say(c->socket, &context, sizeof(context), -1) < 0 ||
+	    kf_mps_say(c->socket, &device, sizeof(device), -1) < 0 ||
+	    kf_mps_hear(c->socket, &verdict, sizeof(verdict), 0, NULL) != sizeof(verdict))
+		return -1;
+	return verdict;
+}
+
+/* Through the control daemon to the server, for the process (context 0) or one of its contexts. */
+static CUresult open_channel(uint32_t context, uint32_t device, struct channel *ret)
 {
 	kf_auto_fd int control = call_control();
-	kf_auto_fd int fd = control < 0 ? -1 : be_introduced(control);
+	const uint32_t got = 0;
+	int64_t verdict = -1;
 
-	*m = (struct kf_mps_message){
-		.verb = KF_MPS_HELLO,
-		.pid = (uint32_t)getpid(),
-		.slot = kf_cuda.sim.client,
-		.context = context,
-	};
-	if (fd < 0 || kf_mps_say(fd, m, sizeof(*m), -1) < 0 ||
-	    kf_mps_hear(fd, m, sizeof(*m), 0, NULL) != sizeof(*m) || m->verb != KF_MPS_WELCOME ||
-	    m->n > KF_MPS_DEVICES)
-		return CUDA_ERROR_MPS_CONNECTION_FAILED;
-	if (m->result)
-		return (CUresult)m->result;
-	*ret = fd;
-	fd = -1;
-	return CUDA_SUCCESS;
+	*ret = (struct channel){-1, {-1, -1, -1, -1}};
+	if (control >= 0)
+		ret->socket = be_introduced(control);
+	if (ret->socket >= 0)
+		verdict = be_judged(ret, context, device);
+	if (verdict >= 0)
+		kf_mps_say(control, &got, sizeof(got), -1);
+	if (verdict)
+		kf_cuda_mps_close(ret);
+	return verdict < 0 ? CUDA_ERROR_MPS_CONNECTION_FAILED : (CUresult)verdict;
 }
 
 /* Is there a daemon?  A connection of its own, closed behind the greeting. */
@@ -102,6 +139,35 @@ static int is_there(void)
 	return control >= 0 && be_greeted(control) == 0;
 }
 
+/* A pipe whose reader is gone is an error and no signal. */
+static int put(const struct kf_mps_message *m)
+{
+	const struct timespec now = {0};
+	sigset_t broken, before;
+	ssize_t n;
+
+	sigemptyset(&broken);
+	sigaddset(&broken, SIGPIPE);
+	pthread_sigmask(SIG_BLOCK, &broken, &before);
+	n = write(kf_cuda.process.pipe[KF_MPS_TO_SERVER], m, sizeof(*m));
+	if (n < 0 && errno == EPIPE && !sigismember(&before, SIGPIPE))
+		sigtimedwait(&broken, NULL, &now);
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	return n == sizeof(*m) ? 0 : -1;
+}
+
+/* What it may have, and who it is: through the pipes. */
+static CUresult be_welcomed(struct kf_mps_message *m)
+{
+	const struct kf_mps_message hello = {.verb = KF_MPS_HELLO, .slot = kf_cuda.sim.client};
+
+	if (put(&hello) < 0 ||
+	    read(kf_cuda.process.pipe[KF_MPS_FROM_SERVER], m, sizeof(*m)) != sizeof(*m) ||
+	    m->verb != KF_MPS_WELCOME || m->n > KF_MPS_DEVICES)
+		return CUDA_ERROR_MPS_RPC_FAILURE;
+	return CUDA_SUCCESS;
+}
+
 CUresult kf_cuda_mps_connect(struct kf_sim_spots *ret, struct device *limits)
 {
 	struct kf_mps_message m;
@@ -109,7 +175,9 @@ CUresult kf_cuda_mps_connect(struct kf_sim_spots *ret, struct device *limits)
 
 	if (find_control() < 0 || !is_there())
 		return CUDA_SUCCESS;
-	TRY(open_channel(0, &kf_cuda.server, &m));
+	TRY(open_channel(0, KF_MPS_NO_DEVICE, &kf_cuda.process));
+	TRY(be_welcomed(&m));
+	kf_cuda.server = 1;
 	ret->n = m.n;
 	for (i = 0; i < m.n; i++) {
 		ret->at[i] = (struct kf_sim_spot){m.device[i].gpu, m.device[i].gi, m.device[i].ci};
@@ -119,28 +187,29 @@ CUresult kf_cuda_mps_connect(struct kf_sim_spots *ret, struct device *limits)
 	return CUDA_SUCCESS;
 }
 
-CUresult kf_cuda_mps_context(int *ret)
+CUresult kf_cuda_mps_context(int device, struct channel *ret)
 {
 	static uint32_t contexts;
-	struct kf_mps_message m;
 
-	*ret = -1;
-	if (kf_cuda.server < 0)
-		return CUDA_SUCCESS;
-	return open_channel(++contexts, ret, &m);
+	*ret = (struct channel){-1, {-1, -1, -1, -1}};
+	return kf_cuda.server ? open_channel(++contexts, (uint32_t)device, ret) : CUDA_SUCCESS;
+}
+
+/* Is there a word of the server's in the pipe, or its end? */
+static int has_word(int timeout_ms)
+{
+	struct pollfd p = {.fd = kf_cuda.process.pipe[KF_MPS_FROM_SERVER], .events = POLLIN};
+
+	return poll(&p, 1, timeout_ms) > 0;
 }
 
 void kf_cuda_mps_listen(void)
 {
 	struct kf_mps_message m;
-	ssize_t n;
 
-	if (kf_cuda.server < 0 || kf_cuda.broken)
+	if (!kf_cuda.server || kf_cuda.broken || !has_word(0))
 		return;
-	n = recv(kf_cuda.server, &m, sizeof(m), MSG_DONTWAIT);
-	if (n < 0 && (errno == EAGAIN || errno == EINTR))
-		return;
-	if (n != sizeof(m))
+	if (read(kf_cuda.process.pipe[KF_MPS_FROM_SERVER], &m, sizeof(m)) != sizeof(m))
 		kf_cuda.broken = CUDA_ERROR_MPS_RPC_FAILURE;
 	else if (m.verb == KF_MPS_TERMINATED)
 		kf_cuda.broken = CUDA_ERROR_MPS_CLIENT_TERMINATED;
@@ -150,9 +219,7 @@ void kf_cuda_mps_listen(void)
 
 void kf_cuda_mps_wait(int timeout_ms)
 {
-	struct pollfd p = {.fd = kf_cuda.server, .events = POLLIN};
-
-	poll(&p, 1, timeout_ms);
+	has_word(timeout_ms);
 }
 
 void kf_cuda_mps_fault(unsigned device)
@@ -165,7 +232,8 @@ void kf_cuda_mps_fault(unsigned device)
 		.device = {{.gpu = at->gpu, .gi = at->gi, .ci = at->ci}},
 	};
 
-	send(kf_cuda.server, &m, sizeof(m), MSG_NOSIGNAL);
+	if (put(&m) < 0)
+		kf_cuda.broken = CUDA_ERROR_MPS_RPC_FAILURE;
 }
 
 /* Which of the program's devices an entry "DEVICE=VALUE" names, or -1; its value. */

@@ -181,7 +181,7 @@ CUresult kf_cuda_fault(void)
 
 	TRY(kf_cuda_current(&d));
 	kf_cuda.broken = CUDA_ERROR_ILLEGAL_ADDRESS;
-	if (kf_cuda.server >= 0) {
+	if (kf_cuda.server) {
 		kf_cuda_mps_fault((unsigned)(d - kf_cuda.device));
 		return kf_cuda.broken;
 	}
@@ -207,7 +207,7 @@ CUresult kf_cuda_finish(void)
 		uint64_t left = kf_cuda.idle_us - now;
 
 		pthread_mutex_unlock(&kf_cuda.lock);
-		if (kf_cuda.server >= 0 && left >= 1000)
+		if (kf_cuda.server && left >= 1000)
 			kf_cuda_mps_wait((int)(left / 1000));
 		else
 			nap(left);

@@ -1,4 +1,5 @@
 /* Who a server has: let in, sent away, gone; and the fault that all of them get. */
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -105,7 +106,7 @@ static void settle(struct kf_mps_client *c)
 	struct kf_mps_message *m = &c->welcome;
 	unsigned i;
 
-	*m = (struct kf_mps_message){.verb = KF_MPS_WELCOME, .pid = (uint32_t)getpid()};
+	*m = (struct kf_mps_message){.verb = KF_MPS_WELCOME};
 	for (i = 0; i < kf_mps_here.seen.n; i++) {
 		const struct kf_sim_spot *at = &kf_mps_here.seen.at[i];
 
@@ -122,16 +123,21 @@ static void settle(struct kf_mps_client *c)
 
 /* --- clients --- */
 
+/* Through its pipe, which is never full: a client gets two messages in its life. */
 static void send_to(const struct kf_mps_client *c, const struct kf_mps_message *m)
 {
-	kf_mps_say(c->fd, m, sizeof(*m), -1);
+	if (write(c->to, m, sizeof(*m)) < 0) {
+		/* it is gone, and its socket will say so */
+	}
 }
 
 static void drop(struct kf_mps_client *c)
 {
 	unsigned i = (unsigned)(c - kf_mps_here.client);
 
-	close(c->fd);
+	close(c->socket);
+	close(c->to);
+	close(c->from);
 	kf_mps_here.n_clients--;
 	memmove(c, c + 1, (kf_mps_here.n_clients - i) * sizeof(*c));
 	tell_clients();
@@ -187,12 +193,12 @@ static void log_device(const struct kf_mps_client *c)
 	kf_mps_log("Status of client {PID: %d, Context ID: %u} is ACTIVE", (int)c->pid, c->context);
 }
 
-static void welcome(struct kf_mps_client *c)
+static void judge(struct kf_mps_client *c)
 {
-	c->welcome.result = refusal(c);
-	if (c->welcome.result) {
-		c->welcome.n = 0;
-		send_to(c, &c->welcome);
+	uint32_t verdict = refusal(c);
+
+	kf_mps_say(c->socket, &verdict, sizeof(verdict), -1);
+	if (verdict) {
 		drop(c);
 		return;
 	}
@@ -203,9 +209,10 @@ static void welcome(struct kf_mps_client *c)
 	kf_mps_log("Creating worker thread for client {PID: %d, Context ID: %u}", (int)c->pid,
 		   c->context);
 	c->welcomed = 1;
-	send_to(c, &c->welcome);
 	if (c->context)
 		log_device(c);
+	else
+		send_to(c, &c->welcome);
 }
 
 static void mend_if_all_are_gone(void)
@@ -243,22 +250,59 @@ static void log_exit(const struct kf_mps_client *c)
 			   (int)c->pid, c->context, n_contexts() - 1);
 }
 
+/* The end of a client for which a command has waited. */
+static void answer_who_waits(pid_t gone)
+{
+	if (!gone || gone != kf_mps_here.waits_for)
+		return;
+	kf_mps_here.waits_for = 0;
+	kf_mps_tell("answer", "0\n");
+}
+
 static void gone(struct kf_mps_client *c)
 {
+	pid_t process = c->context ? 0 : c->pid;
+
 	if (c->welcomed)
 		log_exit(c);
 	drop(c);
+	answer_who_waits(process);
 	kf_mps_exit_if_all_are_gone();
 	mend_if_all_are_gone();
 }
 
-/* A client that goes without a hello leaves R580's server deaf to its daemon, for good. */
+/* A client that goes without its three words leaves R580's server deaf to its daemon, for good. */
 static void wedge(struct kf_mps_client *c)
 {
 	kf_mps_log("User did not send valid credentials");
 	kf_mps_here.greets = 0;
 	kf_mps_here.wedged = 1;
 	drop(c);
+}
+
+/* One of the three words: its credentials, its context, the device of that.  0; -1: none of them.
+ */
+static int take_word(struct kf_mps_client *c)
+{
+	struct kf_mps_along along;
+	char word[sizeof(KF_MPS_CRED) + 1];
+	ssize_t n = kf_mps_hear(c->socket, word, sizeof(word), 0, &along);
+	uint32_t number;
+
+	if (along.passed >= 0)
+		close(along.passed);
+	if (c->words == 0) {
+		if (n != sizeof(KF_MPS_CRED) || memcmp(word, KF_MPS_CRED, sizeof(KF_MPS_CRED)))
+			return -1;
+		c->pid = along.who.pid;
+	} else if (n != sizeof(number)) {
+		return -1;
+	} else if (c->words == 1) {
+		memcpy(&number, word, sizeof(number));
+		c->context = number;
+	}
+	c->words++;
+	return 0;
 }
 
 /* --- faults --- */
@@ -330,20 +374,27 @@ void kf_mps_fault(const struct kf_mps_client *culprit, unsigned result)
 
 void kf_mps_client_hear(struct kf_mps_client *c)
 {
-	struct kf_mps_message m;
-	ssize_t n = kf_mps_hear(c->fd, &m, sizeof(m), MSG_DONTWAIT, NULL);
-
-	if (n != sizeof(m) && !c->greeted) {
+	if (c->welcomed) {
+		gone(c); /* nothing else ever comes on the socket */
+	} else if (take_word(c) < 0) {
 		wedge(c);
-	} else if (n != sizeof(m)) {
-		gone(c);
-	} else if (m.verb == KF_MPS_HELLO && !c->greeted) {
+	} else if (c->words == 3) {
 		kf_mps_here.greets = 0;
-		c->greeted = 1;
+		judge(c);
+	}
+}
+
+void kf_mps_client_read(struct kf_mps_client *c)
+{
+	struct kf_mps_message m;
+
+	if (read(c->from, &m, sizeof(m)) != sizeof(m)) {
+		/* its end, of which the socket tells, too */
+		close(c->from);
+		c->from = -1;
+	} else if (m.verb == KF_MPS_HELLO) {
 		c->slot = m.slot;
-		c->context = m.context;
-		welcome(c);
-	} else if (m.verb == KF_MPS_FAULT && c->welcomed) {
+	} else if (m.verb == KF_MPS_FAULT) {
 		kf_mps_fault(c, m.result);
 	}
 }
@@ -361,7 +412,10 @@ static void forget_rows(uint32_t slot)
 	kf_sim_unlock(s);
 }
 
-/* Its contexts are over at once; the process stays a client until it exits. */
+/*
+ * Its contexts are over at once; the process stays a client until it exits.  One that has had a
+ * fault is waited for, as long as it lives, and with it all commands (seen).
+ */
 int kf_mps_terminate(pid_t pid)
 {
 	struct kf_mps_message m = {.verb = KF_MPS_TERMINATED};
@@ -370,11 +424,34 @@ int kf_mps_terminate(pid_t pid)
 	if (!process || !process->welcomed)
 		return -1;
 	kf_mps_log("MPS server requesting client {PID: %d, Context ID: 1} to exit", (int)pid);
+	if (kf_mps_here.state == KF_MPS_FAULTY) {
+		kf_mps_here.waits_for = pid;
+		return 0;
+	}
 	process->terminated = 1;
 	send_to(process, &m);
 	forget_rows(process->slot);
 	kf_mps_log("Client termination succeeded.");
 	return 0;
+}
+
+/* Four ends of pipes and a zero: what a client gets before it has said a word. */
+static void give_pipes(struct kf_mps_client *c)
+{
+	unsigned i;
+	int ends[2];
+
+	for (i = 0; i < KF_MPS_PIPES && pipe2(ends, O_CLOEXEC) == 0; i++) {
+		int theirs = ends[i % 2], *ours = i == KF_MPS_FROM_SERVER ? &c->to : &c->from;
+
+		kf_mps_say(c->socket, KF_MPS_CUFD, sizeof(KF_MPS_CUFD), theirs);
+		close(theirs);
+		if (i <= KF_MPS_TO_SERVER)
+			*ours = ends[1 - i % 2];
+		else
+			close(ends[1 - i % 2]);
+	}
+	kf_mps_say(c->socket, "", 1, -1);
 }
 
 /* "client PID UID" */
@@ -394,13 +471,14 @@ void kf_mps_client_new(const char *line, int fd)
 		return;
 	}
 	c = &kf_mps_here.client[kf_mps_here.n_clients++];
-	*c = (struct kf_mps_client){.fd = fd, .pid = pid, .uid = (uid_t)uid, .id = ++ids};
+	*c = (struct kf_mps_client){fd, -1, -1, pid, ++ids, .slot = KF_SIM_NONE};
 	/* it says whom it had before, as NVIDIA's does */
 	kf_mps_log("Received new client request for {PID: %d, Context ID: %u}", (int)last.pid,
 		   last.context);
 	last.pid = pid;
 	last.context = kf_mps_process(pid) ? 1 : 0;
 	settle(c);
+	give_pipes(c);
 	kf_mps_here.greets = 1;
 	tell_clients();
 }

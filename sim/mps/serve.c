@@ -35,10 +35,14 @@ static struct kf_mps_child *server_for(struct kf_mps_daemon *d, const struct ucr
 	return NULL;
 }
 
-/* One end of a new pair to the server, the other to the client, which says that it has it. */
+/*
+ * One end of a new pair to the server, the other to the client, which says that it has it when the
+ * server has let it in.
+ */
 static void introduce(struct kf_mps_daemon *d, struct kf_mps_child *server, int fd,
 		      const struct ucred *who)
 {
+	const int on = 1;
 	char line[64];
 	uint32_t got;
 	int pair[2];
@@ -47,6 +51,7 @@ static void introduce(struct kf_mps_daemon *d, struct kf_mps_child *server, int 
 		   (unsigned)who->uid);
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
 		return;
+	setsockopt(pair[1], SOL_SOCKET, SO_PASSCRED, &on, sizeof(on));
 	snprintf(line, sizeof(line), "client %d %u", (int)who->pid, (unsigned)who->uid);
 	if (kf_mps_child_say(server, line, pair[1]) == 0) {
 		server->n_given++;
@@ -54,13 +59,15 @@ static void introduce(struct kf_mps_daemon *d, struct kf_mps_child *server, int 
 	}
 	if (kf_mps_say(fd, KF_MPS_CUFD, sizeof(KF_MPS_CUFD), pair[0]) == 0) {
 		close(pair[0]);
-		pair[0] = -1;
+		close(pair[1]);
+		pair[0] = pair[1] = -1;
 		if (kf_mps_wait(d, fd) == 0)
 			kf_mps_hear(fd, &got, sizeof(got), 0, NULL);
 	}
-	close(pair[1]);
-	if (pair[0] >= 0)
+	if (pair[0] >= 0) {
 		close(pair[0]);
+		close(pair[1]);
+	}
 }
 
 /* 1: the connection stays open, the client waits. */

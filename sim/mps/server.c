@@ -103,7 +103,7 @@ static void hear_control(void)
 	}
 	kf_text_add(&answer, "answer ");
 	kf_mps_server_command(line, &answer);
-	if (!answer.failed)
+	if (!answer.failed && !kf_mps_here.waits_for)
 		kf_mps_say(CONTROL, answer.s, answer.n, -1);
 }
 
@@ -118,29 +118,50 @@ static void hear_signal(int fd)
 	kf_mps_fault(NULL, CUDA_ERROR_ILLEGAL_ADDRESS); /* kerf sim mps fault */
 }
 
+/* One that can be read of so many, or n. */
+static unsigned first(const struct pollfd *p, unsigned n)
+{
+	unsigned i = 0;
+
+	while (i < n && !p[i].revents)
+		i++;
+	return i;
+}
+
+/* One client a round: what it does may move the others' places.  Pipes first, then ends. */
+static int hear_clients(const struct pollfd *pipe, const struct pollfd *end, unsigned n)
+{
+	unsigned i = first(pipe, n);
+
+	if (i < n)
+		kf_mps_client_read(&kf_mps_here.client[i]);
+	else if ((i = first(end, n)) < n)
+		kf_mps_client_hear(&kf_mps_here.client[i]);
+	return i < n;
+}
+
 static void loop(int signals)
 {
-	static struct pollfd p[2 + KF_MPS_CHANNELS];
+	static struct pollfd p[2 + 2 * KF_MPS_CHANNELS];
 	unsigned i, n;
 
 	for (;;) {
-		int deaf = kf_mps_here.greets || kf_mps_here.wedged;
+		int deaf = kf_mps_here.greets || kf_mps_here.wedged || kf_mps_here.waits_for;
 
 		n = kf_mps_here.n_clients;
 		p[0] = (struct pollfd){.fd = deaf ? -1 : CONTROL, .events = POLLIN};
 		p[1] = (struct pollfd){.fd = signals, .events = POLLIN};
-		for (i = 0; i < n; i++)
-			p[2 + i] = (struct pollfd){kf_mps_here.client[i].fd, POLLIN, 0};
-		if (poll(p, 2 + n, -1) <= 0)
+		for (i = 0; i < n; i++) {
+			const struct kf_mps_client *c = &kf_mps_here.client[i];
+
+			p[2 + i] = (struct pollfd){c->welcomed ? c->from : -1, POLLIN, 0};
+			p[2 + n + i] = (struct pollfd){c->socket, POLLIN, 0};
+		}
+		if (poll(p, 2 + 2 * n, -1) <= 0)
 			continue;
-		/* one client a round: what it does may move the others' places */
-		for (i = 0; i < n && !p[2 + i].revents; i++)
-			;
-		if (i < n)
-			kf_mps_client_hear(&kf_mps_here.client[i]);
-		else if (p[1].revents)
+		if (!hear_clients(p + 2, p + 2 + n, n) && p[1].revents)
 			hear_signal(signals);
-		if (p[0].revents && !kf_mps_here.greets)
+		if (p[0].revents && !kf_mps_here.greets && !kf_mps_here.waits_for)
 			hear_control();
 	}
 }
@@ -201,6 +222,7 @@ static int watch_signals(void)
 {
 	sigset_t set;
 
+	signal(SIGPIPE, SIG_IGN);
 	sigemptyset(&set);
 	sigaddset(&set, SIGUSR1);
 	sigaddset(&set, SIGTERM);

@@ -12,13 +12,13 @@ enum kf_mps_state { KF_MPS_INITIALIZING, KF_MPS_ACTIVE, KF_MPS_FAULTY };
 
 /* A process, by its channel for context 0, or one of its contexts. */
 struct kf_mps_client {
-	int fd;
-	pid_t pid; /* as its credentials said */
-	uid_t uid;
-	unsigned id; /* as `ps` counts them */
+	int socket;   /* its end is the client's */
+	int to, from; /* pipes: what it reads, what it writes */
+	pid_t pid;    /* as its credentials say */
+	unsigned id;  /* as `ps` counts them */
 	uint32_t context;
-	uint32_t slot; /* in the machine's table of clients */
-	int greeted;   /* it has said who it is */
+	unsigned words; /* of the three that it has to say */
+	uint32_t slot;	/* in the machine's table of clients; KF_SIM_NONE: not told yet */
 	int welcomed, faulted, terminated;
 	struct kf_mps_message welcome; /* settled when it connected */
 };
@@ -29,10 +29,11 @@ struct kf_mps_server {
 	enum kf_mps_state state;
 	unsigned percent_x10;		       /* for the next client */
 	uint64_t memory_bytes[KF_MPS_DEVICES]; /* likewise; 0: no limit */
-	int greets; /* it waits for the hello of the client that came last, and for nothing else */
-	int wedged; /* that one never said it: no word of the daemon's is heard any more */
-	int torn_down;	/* the next client has the device's context made anew */
-	int shuts_down; /* with the last client */
+	int greets;	 /* it waits for the words of the client that came last, for no command */
+	int wedged;	 /* that one never said them: no command is heard any more */
+	pid_t waits_for; /* a command waits for the end of this one, whose context is torn down */
+	int torn_down;	 /* the next client has the device's context made anew */
+	int shuts_down;	 /* with the last client */
 	unsigned n_clients, n_given;
 	struct kf_mps_client client[KF_MPS_CHANNELS];
 };
@@ -52,8 +53,10 @@ void kf_mps_tell(const char *what, const char *text);
 struct kf_mps_client *kf_mps_process(pid_t pid);
 /* "client PID UID" and its descriptor (taken over; -1: none came). */
 void kf_mps_client_new(const char *line, int fd);
-/* One says something, or is gone; others may change their places. */
+/* One says something on its socket, or is gone; others may change their places. */
 void kf_mps_client_hear(struct kf_mps_client *c);
+/* One says something through its pipe. */
+void kf_mps_client_read(struct kf_mps_client *c);
 /* 0, or -1: there is no such client. */
 int kf_mps_terminate(pid_t pid);
 /*

@@ -1,26 +1,37 @@
 /*
  * What passes between an MPS client, the control daemon and the server.
  *
- * On the control socket: NVIDIA's own, as a relay recorded it before a real daemon (H100, driver
- * 580.159.04, 2026-11-25; docs/measured.md).  Behind the descriptor that is passed: ours.
+ * NVIDIA's own, as relays recorded it before a real daemon (H100, driver 580.159.04, 2026-11-25;
+ * docs/measured.md), but for what goes through the pipes, which is ours.
  *
- * The socket is a SOCK_SEQPACKET one with SO_PASSCRED.  The daemon speaks first.  A client makes
- *one connection at cuInit that it closes behind the greeting (is MPS there?), another one for the
- * process, and one for each context:
+ * The control socket is a SOCK_SEQPACKET one with SO_PASSCRED.  The daemon speaks first.  A client
+ * makes one connection at cuInit that it closes behind the greeting (is MPS there?), another one
+ *for the process, and one for each context:
  *
  *	daemon	"OUTBHELL\0"
  *	client	"OUTBCRED\0"		with its credentials
  *	client	02 00 00 00		a CUDA client
  *	daemon	"OUTBCUFD\0"		with one descriptor: a socket, whose other end the server
- *has client	00 00 00 00		got it, and closes
+ *has
  *
- * The command line says 04 00 00 00 in that place, then for each command its length with "\n\0" as
+ *	there	server	"OUTBCUFD\0"	four times, with one end of a pipe each
+ *		server	00
+ *		client	"OUTBCRED\0"	with its credentials
+ *		client	00 00 00 00	the process; 1, 2, ...: its contexts
+ *		client	ff 00 00 00	the process; 0, 1, ...: the device of a context
+ *		server	00 00 00 00	welcome; else a CUresult
+ *
+ *	client	00 00 00 00		got it, and closes
+ *
+ * The passed socket stays open and silent: its end is the end of the process or context.
+ *
+ * The command line says 04 00 00 00 for a type, then for each command its length with "\n\0" as
  * eight bytes and the text; it gets four zero bytes and the text of each output, ends with a length
  * of 0 and is answered 01 00 00 00 00 00 00 00.  All numbers are little-endian.
  *
  * The daemon serves one connection at a time: whoever stalls in it holds up all others.  The server
- * waits likewise for the hello of whom it was given; one who goes without leaves it deaf, even to
- *the end of its daemon.
+ * waits likewise for the three words of whom it was given; one who goes without them leaves it
+ *deaf, even to the end of its daemon.
  */
 #pragma once
 
@@ -49,13 +60,21 @@ enum kf_mps_caller {
 	KF_MPS_UI = 4,
 };
 
+/* What a process says in the place of a device. */
+#define KF_MPS_NO_DEVICE 0xFFu
+
 /*
- * Between client and server, on the passed descriptor (SOCK_SEQPACKET).  All of one shape.  The
- * process has one such channel (context 0), each of its contexts another one.
+ * The pipes, as the server's four messages bring their ends: from the server, to the server, and
+ * two that are not used here.  Messages of one shape, each of fewer bytes than a pipe takes at
+ * once.
  */
+#define KF_MPS_PIPES 4
+
+enum kf_mps_pipe { KF_MPS_FROM_SERVER, KF_MPS_TO_SERVER };
+
 enum kf_mps_verb {
-	KF_MPS_HELLO,	/* client: I am; slot is its place in the machine's table of clients */
-	KF_MPS_WELCOME, /* server: what you may have; result is a CUresult, 0 is welcome */
+	KF_MPS_WELCOME, /* server: what you may have */
+	KF_MPS_HELLO,	/* client: slot is its place in the machine's table of clients */
 	KF_MPS_FAULT,	/* client: I did something fatal.  server: somebody did; result says what */
 	KF_MPS_TERMINATED, /* server: you are cut off */
 };
@@ -70,10 +89,8 @@ struct kf_mps_device {
 
 struct kf_mps_message {
 	uint32_t verb;
-	uint32_t result;
-	uint32_t pid;	  /* of the sender, as it sees itself */
-	uint32_t slot;	  /* HELLO */
-	uint32_t context; /* HELLO: 0 is the process */
+	uint32_t result; /* FAULT */
+	uint32_t slot;	 /* HELLO */
 	uint32_t n;
 	struct kf_mps_device device[KF_MPS_DEVICES];
 };

@@ -5,12 +5,14 @@ import os
 import pathlib
 import shutil
 import socket
+import stat
 import struct
 import subprocess
 import sys
 import tempfile
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor, wait
 
 import pytest
 
@@ -219,23 +221,64 @@ def call(pipe):
     return s
 
 
-def test_a_client_is_given_a_socket_in_five_messages(mps):
-    daemon = mps(H200)
-    daemon.start()
-    with call(daemon.pipe) as s:
-        assert s.recv(64) == HELL
-        s.send(CRED)  # the kernel adds who we are
-        s.send(b"\2\0\0\0")
-        word, fds, _, _ = socket.recv_fds(s, 64, 4)
+def introduce(s):
+    """The client's part on the control socket: what it is given."""
+    assert s.recv(64) == HELL
+    s.send(CRED)  # the kernel adds who we are
+    s.send(b"\2\0\0\0")
+    word, fds, _, _ = socket.recv_fds(s, 64, 4)
+    assert word == CUFD and len(fds) == 1
+    return socket.socket(fileno=fds[0])
+
+
+def meet(channel, context=0, device=0xFF):
+    """The client's part on the passed socket: the pipes and the verdict."""
+    pipes = []
+    for _ in range(4):
+        word, fds, _, _ = socket.recv_fds(channel, 64, 4)
         assert word == CUFD and len(fds) == 1
+        pipes += fds
+    assert channel.recv(64) == b"\0"
+    for word in (CRED, struct.pack("<I", context), struct.pack("<I", device)):
+        channel.send(word)
+    return pipes, struct.unpack("<I", channel.recv(64))[0]
+
+
+def test_a_client_is_given_a_socket_and_four_pipes(mps):
+    daemon = mps(H200)
+    server = daemon.start()
+    with call(daemon.pipe) as s, introduce(s) as channel:
+        assert channel.family == socket.AF_UNIX and channel.type == socket.SOCK_SEQPACKET
+        peer = struct.unpack("iII", channel.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
+        assert peer[0] == daemon.pid, "the daemon made the pair"
+        pipes, verdict = meet(channel)
+        assert verdict == 0
+        assert all(stat.S_ISFIFO(os.fstat(fd).st_mode) for fd in pipes)
         s.send(b"\0\0\0\0")
         assert s.recv(64) == b"", "the daemon closes"
-    with socket.socket(fileno=fds[0]) as channel:
-        assert channel.family == socket.AF_UNIX and channel.type == socket.SOCK_SEQPACKET
-        pid, _, _ = struct.unpack("iII", channel.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
-        assert pid == daemon.pid, "the daemon made the pair"
+        assert daemon.do(f"get_client_list {server}") == f"{os.getpid()}\n"
+    await_("it is gone", lambda: daemon.do(f"get_client_list {server}") == "")
+    for fd in pipes:
+        os.close(fd)
     assert f"NEW CLIENT {os.getpid()} from user {os.getuid()}: Server already exists" in \
         daemon.log("control")
+
+
+def test_limits_are_settled_before_another_command_is_answered(mps):
+    """A client that stalls between its descriptor and its words has the limits of before."""
+    daemon = mps(H200)
+    server = daemon.start("3G", 20)
+    with call(daemon.pipe) as s, introduce(s) as channel:
+        with ThreadPoolExecutor() as pool:
+            later = pool.submit(daemon.limit, server, "8G", 60)
+            assert not wait([later], timeout=0.2).done
+            pipes, _ = meet(channel)
+            s.send(b"\0\0\0\0")
+            later.result(10)
+        welcome = os.read(pipes[0], 4096)
+        for fd in pipes:
+            os.close(fd)
+    assert struct.unpack_from("<IQ", welcome, 28) == (200, 3 << 30), "20.0 %, 3 GiB"
 
 
 def test_a_command_line_is_answered_in_frames(mps):
@@ -271,13 +314,10 @@ def test_who_goes_without_a_hello_to_the_server_leaves_it_deaf(mps):
     server = daemon.start()
     before = daemon.client()
     with call(daemon.pipe) as s:
-        s.recv(64)
-        s.send(CRED)
-        s.send(b"\2\0\0\0")
-        _, fds, _, _ = socket.recv_fds(s, 64, 4)
+        channel = introduce(s)
         s.send(b"\0\0\0\0")
     assert int(daemon.do("get_server_list")) == server, "the daemon itself is well"
-    os.close(fds[0])
+    channel.close()
     await_("the server says so", lambda: "User did not send valid credentials" in daemon.log())
     new = daemon.client(wait=False)
     assert not new.join(timeout=0.3)
@@ -619,6 +659,25 @@ def test_after_a_fault_newcomers_are_refused_before_the_last_victim_has_gone(mps
     new = daemon.client()
     assert new.error == 0 and new("compute()") == 0
     assert daemon.server() == server
+
+
+def test_terminate_client_after_a_fault_waits_for_its_end(mps):
+    daemon = mps(H200)
+    server = daemon.start()
+    lingers, culprit = daemon.client(), daemon.client()
+    culprit("fault()")
+    culprit.end()
+    asks = subprocess.Popen([daemon.program], env=daemon.env, stdin=subprocess.PIPE,
+                            stdout=subprocess.PIPE)
+    asks.stdin.write(f"terminate_client {server} {lingers.pid}\n".encode())
+    asks.stdin.close()
+    with pytest.raises(subprocess.TimeoutExpired):
+        asks.wait(0.3)
+    lingers.end()
+    assert asks.stdout.read() == b"0\n"
+    asks.wait()
+    asks.stdout.close()
+    assert daemon.status(server) == "ACTIVE"
 
 
 def test_a_server_killed_is_replaced_by_one_without_limits(mps):
