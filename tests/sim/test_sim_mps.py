@@ -893,6 +893,22 @@ def test_the_probe_for_gpus_runs_unmodified(machine, tmp_path):
     assert lines[0].startswith(f"libcuda {on.dir}/root/usr/lib/")
 
 
+@pytest.mark.parametrize("path", ["alloc", "pitch", "async", "pool", "vmm", "array", "mipmap"])
+def test_the_client_for_gpus_measures_here_what_it_measured_on_an_h100(mps, tmp_path, path):
+    """docs/measured.md: 4 GiB and 50 % leave 3825 MiB free; each way takes 3584 of it in 256 steps."""
+    compiler = shutil.which("gcc") or shutil.which("cc")
+    source = PROBE.parent / "client.c"
+    subprocess.run([compiler, "-O1", "-o", tmp_path / "client", source, "-ldl"], check=True)
+    daemon = mps(H100)
+    daemon.start("4G", 50)
+    done = subprocess.run([tmp_path / "client", *f"init sm ctx mem take:{path}:256:40960 kernel".split()],
+                          env=daemon.env, text=True, stdout=subprocess.PIPE, check=True)
+    said = [line.split(" ", 2)[2] for line in done.stdout.splitlines()]
+    assert said[1:7] == ["init code 0", "sm 66 code 0", "ctx code 0",
+                         "mem free 3825 total 81079 MiB code 0", f"take {path} 3584 MiB code 2",
+                         "kernel code 0 computed"]
+
+
 @root
 def test_a_container_sees_the_gpus_that_it_has_nodes_of_and_nvml_its_pid(driver, tmp_path):
     """A pid and a mount namespace of its own: /dev with one GPU's node, the machine in /run."""
