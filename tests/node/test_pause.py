@@ -56,6 +56,10 @@ class Operator:
         self.ended.set()
         self.thread.join()
 
+    def values(self):
+        """What the labels were, one after the other."""
+        return [(v["dcgm-exporter"], v["dcgm"], v["device-plugin"]) for v in self.seen]
+
     def back(self):
         return self.wanted() == {"dcgm-exporter": "true", "dcgm": "true", "device-plugin": "false"}
 
@@ -85,8 +89,8 @@ def test_operands_let_go_for_a_change_and_come_back_after_it(node, operator):
     node.wait_allocatable({MIG_1G: 56})
     wait_until(there.back, lambda: f"both are back: {there.seen}")
     wait_until(lambda: noted(node) is None, "the annotation is gone")
-    values = [(v["dcgm-exporter"], v["dcgm"], v["device-plugin"]) for v in there.seen]
-    assert values == [("true", "true", "false"), (PAUSED, PAUSED, "false"), ("true", "true", "false")]
+    want = [("true", "true", "false"), (PAUSED, PAUSED, "false"), ("true", "true", "false")]
+    wait_until(lambda: there.values() == want, lambda: f"paused, and back: {there.seen}")
 
 
 def test_the_node_says_who_is_waited_for(node, operator):
