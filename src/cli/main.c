@@ -16,6 +16,7 @@
 	X("On a node", top)                                                                        \
 	X("On a node", doctor)                                                                     \
 	X("On a node", labels)                                                                     \
+	X("On a node", advise)                                                                     \
 	X("On a node", mps)                                                                        \
 	X("On a node", release)                                                                    \
 	X("MIG configurations, by hand", plan)                                                     \
