@@ -4,6 +4,7 @@
 #   make demo        one simulated node, from a label to 56 pods and on to another label
 #   make test        gcc and clang without a warning, unit and whole-program tests, sanitizers
 #   make e2e         the same as the demo and more, on a real Kubernetes (root; builds it once)
+#   make browser     the page in Chromium: follows a label, by keyboard, read by axe-core (installs Chromium)
 #   make bench       speed and size: a table, and build/bench.json
 #   make fuzz        each parser of foreign bytes for FUZZ_SECONDS [20]
 #   make exhaustive  what takes too long for `make test`
@@ -23,7 +24,7 @@ PREFIX ?= /usr/local
 FUZZ_SECONDS ?= 20
 export FUZZ_SECONDS
 
-.PHONY: all demo test e2e bench fuzz exhaustive peers lint bundle image chart install clean need-build
+.PHONY: all demo test e2e browser bench fuzz exhaustive peers lint bundle image chart install clean need-build
 .NOTPARALLEL:
 
 all: build/build.ninja
@@ -45,6 +46,10 @@ test:
 e2e:
 	@tools/need build e2e
 	@tests/e2e/run
+
+browser: all
+	@tools/need browser
+	@tools/browser
 
 bench:
 	@tools/need build test

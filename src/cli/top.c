@@ -58,9 +58,9 @@ static void clean(char *out, size_t size, const char *s)
 
 static void pod_name(json_t *pod, char *out, size_t size)
 {
-	char raw[400];
+	char raw[330];
 
-	snprintf(raw, sizeof(raw), "%s/%s", text_of(pod, "namespace"), text_of(pod, "pod"));
+	snprintf(raw, sizeof(raw), "%.63s/%.255s", text_of(pod, "namespace"), text_of(pod, "pod"));
 	clean(out, size, text_of(pod, "pod")[0] ? raw : "(no name yet)");
 }
 

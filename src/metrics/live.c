@@ -16,6 +16,7 @@
 
 #define STACK	    (128u << 10)
 #define BLOCK_BYTES (16u << 10)
+#define SEND_BYTES  (32u << 10) /* on their way to one listener; the kernel doubles it */
 
 static const char head[] = "data: ", tail[] = "\n\n";
 #define HEAD (sizeof(head) - 1)
@@ -171,6 +172,7 @@ static struct listener *new_listener(struct kf_live *live, struct MHD_Connection
 	const union MHD_ConnectionInfo *info =
 		MHD_get_connection_info(c, MHD_CONNECTION_INFO_CONNECTION_FD);
 	struct listener *l = kf_calloc(1, sizeof(*l));
+	int room = SEND_BYTES;
 
 	if (!l)
 		return NULL;
@@ -178,6 +180,8 @@ static struct listener *new_listener(struct kf_live *live, struct MHD_Connection
 	l->connection = c;
 	l->fd = info ? info->connect_fd : -1;
 	l->began_ms = l->moved_ms = kf_now_ms();
+	/* else the kernel would keep minutes of it for one who does not read */
+	setsockopt(l->fd, SOL_SOCKET, SO_SNDBUF, &room, sizeof(room));
 	return l;
 }
 

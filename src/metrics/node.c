@@ -171,12 +171,44 @@ static void put_slice(struct kf_text *t, const struct kf_snapshot *snap, unsigne
 	put_close(t, "}");
 }
 
+/*
+ * Of a GPU that is cut the driver tells neither as a whole: the sum of what its instances use, and
+ * the share of its SMs that are busy.  What one of them does not tell is not known of the sum.
+ */
+static struct kf_values cut_values(const struct kf_snapshot *snap, unsigned g)
+{
+	const struct kf_view *v = snap->view;
+	const struct kf_reading *r = snap->reading[g];
+	struct kf_values sum = r->board;
+	unsigned i;
+
+	sum.of[KF_FIELD_FB_USED] = sum.of[KF_FIELD_GR_ACTIVE] = 0;
+	for (i = 0; i < v->n_slices; i++) {
+		const struct kf_view_slice *s = &v->slice[i];
+		const struct kf_values *part = kf_reading_instance(r, s->gi);
+		int again = i && v->slice[i - 1].gpu == g && v->slice[i - 1].gi == s->gi;
+
+		if (s->gpu != g || again)
+			continue; /* another's, or of the instance that was counted just now */
+		sum.of[KF_FIELD_FB_USED] += part ? part->of[KF_FIELD_FB_USED] : NAN;
+		sum.of[KF_FIELD_GR_ACTIVE] +=
+			part ? busy(part) * s->sm * s->n_cis / v->gpu[g].sm : NAN;
+	}
+	sum.of[KF_FIELD_GPU_UTIL] = NAN;
+	return sum;
+}
+
 static void put_gpu(struct kf_text *t, const struct kf_snapshot *snap, unsigned g)
 {
 	const struct kf_view_gpu *gpu = &snap->view->gpu[g];
 	const struct kf_values *board = snap->stale[g] ? NULL : &snap->reading[g]->board;
+	struct kf_values cut;
 	unsigned i;
 
+	if (board && gpu->mig && gpu->sm) {
+		cut = cut_values(snap, g);
+		board = &cut;
+	}
 	put_open(t, NULL, "{");
 	put_uint(t, "index", gpu->index);
 	put_text(t, "uuid", gpu->uuid);

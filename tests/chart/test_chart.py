@@ -189,6 +189,13 @@ def test_metrics_take_dcgm_exporters_place_where_asked(helm):
     assert {"name": "KERF_METRICS_BOARD_PER_SLICE", "value": "true"} in container["env"]
 
 
+def test_the_page_is_off_unless_asked_for(helm):
+    switch = {"name": "KERF_PAGE", "value": "true"}
+    for words, wanted in ((), False), (("--set", "metrics.page=true"), True):
+        _, container = agent(objects(rendered(helm, *words)))
+        assert (switch in container["env"]) == wanted
+
+
 def test_refuses_a_monitor_of_a_service_that_is_not_made(helm):
     done = helm("template", "kerf", CHART, "--set",
                 "metrics.serviceMonitor.create=true,metrics.service.create=false")

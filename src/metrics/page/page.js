@@ -176,8 +176,7 @@ function showGpu(gpu) {
   put(parts.facts, gpu.name.replace(/^NVIDIA /, ""));
   attribute(parts.facts, "title", `${gpu.name} ${gpu.uuid} ${gpu.busId}`);
   const trouble = gpu.ailment || (gpu.health !== "well" ? gpu.health : gpu.stale ? "no reading" : "");
-  const cut = gpu.mig ? "MIG" : gpu.sharing !== "whole" ? gpu.sharing : "";
-  put(parts.trouble, trouble || [cut, ...facts].filter(Boolean).join(" · "));
+  put(parts.trouble, trouble || [gpu.sharing === "whole" ? "" : gpu.sharing, ...facts].filter(Boolean).join(" · "));
   parts.trouble.classList.toggle("bad", Boolean(gpu.ailment) || gpu.health !== "well");
   element.classList.toggle("stale", gpu.stale);
 }
