@@ -79,6 +79,10 @@ class Cluster:
         found = json.loads(text)
         return found["items"] if found["kind"].endswith("List") else found
 
+    def minor(self):
+        """36 of Kubernetes 1.36."""
+        return int(json.loads(self.ask("https://127.0.0.1:6443/version"))["minor"].rstrip("+"))
+
     def create(self, *objects):
         """Creates all of them by one request of kubectl."""
         self.kubectl("create", "-f", "-", given=json.dumps(
