@@ -24,6 +24,7 @@
 	X("MIG configurations, by hand", assert)                                                   \
 	X("MIG configurations, by hand", export)                                                   \
 	X("In a cluster", remove)                                                                  \
+	X("In a cluster", webhook)                                                                 \
 	X("Files", config)                                                                         \
 	X("Files", completion)                                                                     \
 	X("Without a GPU", demo)                                                                   \

@@ -11,10 +11,10 @@
 #include "base/error.h"
 #include "base/own.h"
 
+static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+
 static int value_of(char c)
 {
-	static const char digits[] =
-		"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 	const char *at = c ? strchr(digits, c) : NULL;
 
 	return at ? (int)(at - digits) : -1;
@@ -25,14 +25,14 @@ static int decode(const char *text, char *out, size_t *ret_n)
 {
 	uint32_t bits = 0;
 	unsigned have = 0, pad = 0;
-	size_t n = 0, digits = 0;
+	size_t n = 0, n_digits = 0;
 
 	for (; *text; text++) {
 		int v;
 
 		if (isspace((unsigned char)*text))
 			continue;
-		digits++;
+		n_digits++;
 		if (*text == '=') {
 			pad++;
 			continue;
@@ -47,7 +47,7 @@ static int decode(const char *text, char *out, size_t *ret_n)
 			out[n++] = (char)(bits >> have & 0xff);
 		}
 	}
-	if (digits % 4 || pad > 2)
+	if (n_digits % 4 || pad > 2)
 		return -1;
 	*ret_n = n;
 	return 0;
@@ -63,6 +63,23 @@ int kf_base64_decode(const char *text, char **ret, size_t *ret_n, struct kf_erro
 		return kf_fail(err, KF_E_INPUT, 0, "this is not base64");
 	*ret = kf_take(out);
 	return 0;
+}
+
+char *kf_base64_encode(const char *bytes, size_t n)
+{
+	const unsigned char *in = (const unsigned char *)bytes;
+	char *out = kf_calloc((n + 2) / 3 * 4 + 1, 1);
+	size_t i, k, at = 0;
+
+	for (i = 0; out && i < n; i += 3) {
+		uint32_t bits = (uint32_t)in[i] << 16;
+
+		bits |= i + 1 < n ? (uint32_t)in[i + 1] << 8 : 0;
+		bits |= i + 2 < n ? in[i + 2] : 0;
+		for (k = 0; k < 4; k++)
+			out[at++] = i + k > n ? '=' : digits[bits >> (18 - 6 * k) & 63];
+	}
+	return out;
 }
 
 static int write_all(int fd, const char *bytes, size_t n, struct kf_error *err)

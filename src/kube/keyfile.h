@@ -11,6 +11,9 @@ struct kf_error;
  */
 int kf_base64_decode(const char *text, char **ret, size_t *ret_n, struct kf_error *err);
 
+/* n bytes as base64, in one line; the caller's to free.  NULL: no memory. */
+char *kf_base64_encode(const char *bytes, size_t n);
+
 /*
  * Put n bytes into a memory file.  *ret_path ("/proc/self/fd/N", the caller's to free) leads to it
  * as long as *ret_fd is open; programs we start do not inherit it.

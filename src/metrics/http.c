@@ -15,8 +15,8 @@
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "base/error.h"
+#include "base/listen.h"
 #include "base/own.h"
-#include "metrics/listen.h"
 #include "metrics/login.h"
 
 #define STACK	    (256u << 10)

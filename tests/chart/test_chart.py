@@ -233,3 +233,44 @@ def test_before_an_uninstall_the_agents_take_back_what_they_wrote(helm):
     daemon = next(o for o in found if o["kind"] == "DaemonSet")
     selector = daemon["spec"]["selector"]["matchLabels"]
     assert not selector.items() <= job["spec"]["template"]["metadata"]["labels"].items()
+
+
+def test_sizes_are_rewritten_by_a_policy_a_webhook_or_not_at_all(helm):
+    def made(*sets, version="1.36.0"):
+        values = ",".join(("gpuMemory.enabled=true", *sets))
+        return helm("template", "kerf", CHART, "--kube-version", version, "--set", values)
+
+    def which(done):
+        return {k for k in kinds(objects(done.stdout)) if "Mutating" in k or k == "Deployment"}
+    assert which(made()) == {"MutatingAdmissionPolicy", "MutatingAdmissionPolicyBinding"}
+    hook = made("gpuMemory.admission=webhook", version="1.30.0")
+    assert which(hook) == {"MutatingWebhookConfiguration", "Deployment"}
+    assert which(made("gpuMemory.admission=off")) == set()
+    refused = made(version="1.35.4")
+    assert refused.returncode != 0 and "write gpuMemory.admission: webhook" in refused.stderr
+    # whoever rewrites them, what cannot be had is refused by the same policy
+    for done in (made(), hook):
+        assert sum(o["kind"] == "ValidatingAdmissionPolicy" and o["metadata"]["name"] == "kerf-gpu-memory"
+                   for o in objects(done.stdout)) == 1
+
+
+def test_the_webhook_may_touch_its_secret_and_its_configuration_and_runs_as_nobody(helm):
+    found = objects(rendered(helm, "--values", HERE / "values/webhook.yaml"))
+    ours = {o["kind"]: o for o in found
+            if o["metadata"].get("labels", {}).get("app.kubernetes.io/name") == "kerf-webhook"}
+    assert ours["Role"]["rules"] == [{"apiGroups": [""], "resources": ["secrets"],
+                                      "resourceNames": ["kerf-webhook"], "verbs": ["get", "patch"]}]
+    assert ours["ClusterRole"]["rules"] == [{
+        "apiGroups": ["admissionregistration.k8s.io"], "resources": ["mutatingwebhookconfigurations"],
+        "resourceNames": ["kerf-gpu-memory"], "verbs": ["list", "watch", "patch"]}]
+    pod = ours["Deployment"]["spec"]["template"]["spec"]
+    container = pod["containers"][0]
+    assert pod["securityContext"]["runAsNonRoot"] and "volumes" not in pod
+    assert container["securityContext"]["capabilities"] == {"drop": ["ALL"]}
+    assert "privileged" not in container["securityContext"] and "hostNetwork" not in pod
+    selector = ours["Service"]["spec"]["selector"]
+    agents = next(o for o in found if o["kind"] == "DaemonSet")["spec"]["template"]["metadata"]["labels"]
+    assert any(agents.get(k) != v for k, v in selector.items())
+    # every flag is one that the program knows
+    words = {word.partition("=")[0] for word in container["args"]}
+    assert words <= {"webhook", "--listen", "--namespace", "--service", "--secret", "--json-log"}

@@ -8,7 +8,8 @@ from cluster import containers, wait_for
 from pods import device_ids, given, pod
 
 TREE = pathlib.Path(__file__).resolve().parent.parent.parent
-POLICY = TREE / "deploy/chart/files/gpu-memory.yaml"
+POLICY = [word for name in ("gpu-memory-rewrite", "gpu-memory")
+          for word in ("-f", str(TREE / f"deploy/chart/files/{name}.yaml"))]
 MEMORY = "nvidia.com/gpu-memory"
 ONE_A100 = "kerf: {gpuMemory: {devices: [0]}}\n"
 EIGHT_A100 = "kerf: {gpuMemory: {}}\n"
@@ -16,11 +17,11 @@ EIGHT_A100 = "kerf: {gpuMemory: {}}\n"
 
 @pytest.fixture(scope="module")
 def policy(cluster):
-    cluster.kubectl("apply", "-f", str(POLICY))
+    cluster.kubectl("apply", *POLICY)
     # a policy counts a moment after it was made
     wait_for("the policy counts", lambda: written(cluster, "2Gi") == ("2", "main=2Gi"))
     yield
-    cluster.kubectl("delete", "-f", str(POLICY))
+    cluster.kubectl("delete", *POLICY)
 
 
 def ask(cluster, spec, check=True):

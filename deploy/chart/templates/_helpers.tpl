@@ -76,6 +76,22 @@ nvidia-dcgm-exporter
 {{- end -}}
 {{- end -}}
 
+{{- define "kerf.webhookName" -}}
+{{- printf "%s-webhook" (include "kerf.name" .) -}}
+{{- end -}}
+
+{{- define "kerf.webhookSelector" -}}
+app.kubernetes.io/name: kerf-webhook
+app.kubernetes.io/instance: {{ .Release.Name }}
+{{- end -}}
+
+{{- define "kerf.webhookLabels" -}}
+{{ include "kerf.webhookSelector" . }}
+app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
+{{- end -}}
+
 {{- define "kerf.removeName" -}}
 {{- printf "%s-remove" (include "kerf.name" .) -}}
 {{- end -}}

@@ -9,7 +9,7 @@
 
 #include "base/error.h"
 #include "base/text.h"
-#include "metrics/listen.h"
+#include "base/listen.h"
 
 #define BACKLOG 32
 
