@@ -237,7 +237,7 @@ static void bar_line(struct top *top, json_t *gpu, enum line line, unsigned unit
 		at = start + size;
 	}
 	for (; at < units; at++)
-		kf_text_addf(&top->t, "%-*.*s", (int)unit, (int)unit, at ? "| ." + 1 : " .");
+		kf_text_addf(&top->t, "%-*.*s", (int)unit, (int)unit, " .");
 	kf_text_add(&top->t, "|\n");
 }
 
