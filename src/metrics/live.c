@@ -340,6 +340,7 @@ void kf_live_stop(struct kf_live *live)
 	pthread_cond_signal(&live->wake);
 	pthread_mutex_unlock(&live->lock);
 	pthread_join(live->thread, NULL);
+	drop_frame(&live->frame);
 	pthread_mutex_destroy(&live->lock);
 	pthread_cond_destroy(&live->wake);
 	free(live);
