@@ -8,8 +8,8 @@
 #include <unistd.h>
 
 #include "base/error.h"
-#include "base/text.h"
 #include "base/listen.h"
+#include "base/text.h"
 
 #define BACKLOG 32
 

@@ -95,8 +95,8 @@ int kf_run(const struct kf_run *run, struct kf_text *out, struct kf_error *err)
 	if (drain(from, until_ms, out) < 0 || reap(pid, until_ms, &status) < 0) {
 		kill(pid, SIGKILL);
 		waitpid(pid, &status, 0);
-		return kf_fail(err, KF_E_TIMEOUT, 0, "%s did not end within %u ms",
-			       run->argv[0], run->timeout_ms);
+		return kf_fail(err, KF_E_TIMEOUT, 0, "%s did not end within %u ms", run->argv[0],
+			       run->timeout_ms);
 	}
 	if (!WIFEXITED(status))
 		return kf_fail(err, KF_E_SYSTEM, 0, "%s was ended by signal %d", run->argv[0],
