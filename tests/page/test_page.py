@@ -192,7 +192,7 @@ def test_what_waits_is_told_with_its_reason(make_node):
     node.relabel("all-disabled", "pending")
     wait_until(lambda: any("holder" in w for w in told(client)["waits"]),
                lambda: json.dumps(told(client)["waits"]))
-    assert "WAITING" in top(node)
+    wait_until(lambda: "WAITING" in top(node), lambda: top(node))
     node.kubelet.delete("holder")
     node.wait_state("success")
     wait_until(lambda: told(client)["waits"] == [], "nothing waits")
