@@ -7,6 +7,9 @@
 
 #include "base/error.h"
 
+struct kf_yaml;
+struct kf_yaml_node;
+
 enum kf_finding_kind {
 	KF_FINDING_NOTE,    /* understood; what becomes of it may surprise */
 	KF_FINDING_UNKNOWN, /* a key or name that means nothing: told, and passed over */
@@ -32,6 +35,10 @@ struct kf_findings {
 /* Append; what is past the limit or finds no memory is dropped (see no_memory). */
 void kf_findings_add(struct kf_findings *f, enum kf_finding_kind kind, unsigned line,
 		     const struct kf_error *err);
+/* Append one about a value of a file, with its place before the sentence; -1, to end with. */
+int kf_findings_note(struct kf_findings *f, enum kf_finding_kind kind, const struct kf_yaml *y,
+		     const struct kf_yaml_node *node, const char *fmt, ...)
+	__attribute__((format(printf, 5, 6)));
 /* The first of this kind, or NULL. */
 const struct kf_finding *kf_findings_first(const struct kf_findings *f, enum kf_finding_kind kind);
 void kf_findings_done(struct kf_findings *f);

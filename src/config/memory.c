@@ -25,20 +25,7 @@ struct reader {
 	struct kf_share_rule *rule;
 };
 
-__attribute__((format(printf, 3, 4))) static int
-refuse(struct reader *r, const struct kf_yaml_node *node, const char *fmt, ...)
-{
-	struct kf_error err = {0};
-	char what[400];
-	va_list ap;
-
-	va_start(ap, fmt);
-	vsnprintf(what, sizeof(what), fmt, ap);
-	va_end(ap);
-	kf_yaml_fail(r->y, node, &err, "%s", what);
-	kf_findings_add(r->out, KF_FINDING_ERROR, node->line, &err);
-	return -1;
-}
+#define refuse(r, node, ...) kf_findings_note((r)->out, KF_FINDING_ERROR, (r)->y, node, __VA_ARGS__)
 
 /* The text of a key, or NULL: it is not there, or of a kind that plugin.c has refused. */
 static const char *text_of(const struct reader *r, const char *key,
@@ -103,28 +90,20 @@ static void standard_name(struct kf_share_rule *rule)
 
 static int read_name(struct reader *r)
 {
-	static const char allowed[] = "abcdefghijklmnopqrstuvwxyz0123456789-.";
 	const struct kf_yaml_node *node;
-	const char *s = text_of(r, "name", &node), *tail;
-	size_t n;
+	char name[KF_SHARE_NAME];
 
 	standard_name(r->rule);
-	if (!s)
+	if (!text_of(r, "name", &node))
 		return 0;
-	tail = strncmp(s, PREFIX, sizeof(PREFIX) - 1) ? s : s + sizeof(PREFIX) - 1;
-	n = strlen(tail);
-	if (n == 0 || n + sizeof(PREFIX) > KF_SHARE_NAME || tail[strspn(tail, allowed)] ||
-	    strchr("-.", tail[0]) || strchr("-.", tail[n - 1]))
-		return refuse(r, node,
-			      "'%.80s' cannot be a resource: nvidia.com/ and a-z, 0-9, '-' and "
-			      "'.', at most 63 characters in all",
-			      s);
-	if (!strcmp(tail, "gpu-memory") && r->rule->units.mib != 1024)
+	if (kf_sharing_name(r->y, node, name, r->out) < 0)
+		return -1;
+	if (!strcmp(name, NAME) && r->rule->units.mib != 1024)
 		return refuse(r, node,
 			      "stays for units of 1Gi, which pods of other nodes count in; leave "
 			      "the name out to have %s",
 			      r->rule->name);
-	snprintf(r->rule->name, sizeof(r->rule->name), PREFIX "%.52s", tail);
+	strcpy(r->rule->name, name);
 	return 0;
 }
 

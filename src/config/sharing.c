@@ -28,20 +28,7 @@ struct reader {
 	int renamed, mps;
 };
 
-__attribute__((format(printf, 4, 5))) static void find(struct reader *r, enum kf_finding_kind kind,
-						       const struct kf_yaml_node *node,
-						       const char *fmt, ...)
-{
-	struct kf_error err = {0};
-	char what[400];
-	va_list ap;
-
-	va_start(ap, fmt);
-	vsnprintf(what, sizeof(what), fmt, ap);
-	va_end(ap);
-	kf_yaml_fail(r->y, node, &err, "%s", what);
-	kf_findings_add(r->out, kind, node->line, &err);
-}
+#define find(r, kind, node, ...) kf_findings_note((r)->out, kind, (r)->y, node, __VA_ARGS__)
 
 /* The text of a scalar, or NULL: it is none. */
 static const char *text_of(const struct kf_yaml_node *node)
@@ -124,6 +111,14 @@ static int read_name(struct reader *r, const struct kf_yaml_node *node, char out
 	}
 	snprintf(out, KF_SHARE_NAME, PREFIX "%.52s", tail);
 	return 0;
+}
+
+int kf_sharing_name(const struct kf_yaml *y, const struct kf_yaml_node *node,
+		    char out[KF_SHARE_NAME], struct kf_findings *findings)
+{
+	struct reader r = {.y = y, .out = findings};
+
+	return read_name(&r, node, out);
 }
 
 static int is_named_in_file(const struct reader *r, const char *resource)

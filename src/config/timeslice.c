@@ -19,10 +19,7 @@ struct reader {
 
 static void refuse(struct reader *r, const struct kf_yaml_node *node, const char *why)
 {
-	struct kf_error err = {0};
-
-	kf_yaml_fail(r->y, node, &err, "%s", why);
-	kf_findings_add(r->out, KF_FINDING_ERROR, node->line, &err);
+	kf_findings_note(r->out, KF_FINDING_ERROR, r->y, node, "%s", why);
 }
 
 /* A word that plugin.c has looked at; 0, or -1: it is not there, or was refused. */
