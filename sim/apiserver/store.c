@@ -131,8 +131,7 @@ static void christen(struct kf_sim_store *s, json_t *meta)
 {
 	char uid[40], now[32];
 
-	kf_wall_text(now);
-	strcpy(strchr(now, '.'), "Z");
+	kf_wall_seconds(now);
 	snprintf(uid, sizeof(uid), "%08x-0000-4000-8000-%012lx", (unsigned)getpid(), ++s->serial);
 	/* unlike the real one: a pod may be the one that the stand-in kubelet has */
 	if (!json_string_value(json_object_get(meta, "uid")))

@@ -269,8 +269,7 @@ static void end_object(struct kf_sim_store *s, struct kf_sim_object *o, json_t *
 		return;
 	}
 	json = json_deep_copy(o->json);
-	kf_wall_text(now);
-	strcpy(strchr(now, '.'), "Z");
+	kf_wall_seconds(now);
 	json_object_set_new(json_object_get(json, "metadata"), "deletionTimestamp",
 			    json_string(now));
 	json_object_set_new(json_object_get(json, "metadata"), "deletionGracePeriodSeconds",

@@ -115,12 +115,6 @@ static void word_health(const struct kf_agent *a, struct kf_condition_told *told
 	}
 }
 
-static void now_text(char out[32])
-{
-	kf_wall_text(out);
-	strcpy(strchr(out, '.'), "Z");
-}
-
 /* Enough to see that a text is another one. */
 static uint32_t sum_of(const char *s)
 {
@@ -166,7 +160,7 @@ void kf_agent_tell_condition(struct kf_agent *a)
 	if (!strcmp(m->status, told.status) && !strcmp(m->reason, told.reason) &&
 	    m->message == sum_of(told.message))
 		return;
-	now_text(now);
+	kf_wall_seconds(now);
 	if (strcmp(m->status, told.status) != 0)
 		memcpy(m->since, now, sizeof(now));
 	told.now = now;

@@ -2,6 +2,7 @@
 #include "base/clock.h"
 
 #include <stdio.h>
+#include <string.h>
 #include <time.h>
 
 uint64_t kf_now_ms(void)
@@ -43,4 +44,10 @@ void kf_wall_text(char out[32])
 	gmtime_r(&t, &tm);
 	strftime(day, sizeof(day), "%Y-%m-%dT%H:%M:%S", &tm);
 	snprintf(out, 32, "%s.%06uZ", day, (unsigned)us % 1000000u);
+}
+
+void kf_wall_seconds(char out[32])
+{
+	kf_wall_text(out);
+	strcpy(strchr(out, '.'), "Z");
 }

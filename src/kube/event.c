@@ -153,13 +153,6 @@ static char *cut(const char *note)
 	return kf_asprintf("%.*s...", (int)n, note);
 }
 
-/* core/v1 times have seconds only. */
-static void seconds_text(char out[32])
-{
-	kf_wall_text(out);
-	strcpy(strchr(out, '.'), "Z");
-}
-
 /* One on its way. */
 struct sending {
 	struct kf_events *events;
@@ -231,7 +224,7 @@ static int repeat(struct kf_events *e, struct sent *s, struct kf_error *err)
 	struct kf_kube_ask ask = {.method = "PATCH", .content_type = KF_KUBE_MERGE};
 	char now[32];
 
-	seconds_text(now);
+	kf_wall_seconds(now);
 	body = kf_asprintf("{\"count\":%u,\"lastTimestamp\":\"%s\"}", s->count + 1, now);
 	if (!path || !body)
 		return kf_fail(err, KF_E_NOMEM, 0, "no memory for an Event");
@@ -265,7 +258,7 @@ static int fill(struct kf_events *e, struct sent *s, const char *type, const cha
 	s->name = name_of(e);
 	s->count = 1;
 	s->at_ms = kf_now_ms();
-	seconds_text(s->first);
+	kf_wall_seconds(s->first);
 	return s->type && s->reason && s->name ? 0 : -1;
 }
 
