@@ -59,6 +59,12 @@ struct kf_kube_ask {
 int kf_kube_request_for(struct kf_kube *k, const struct kf_kube_ask *ask, kf_kube_answer_cb cb,
 			void *owned, const void *owner, struct kf_error *err);
 
+/* node.c: "/api/v1/nodes/NAME" and what stands below; the caller's to free.  NULL: *err. */
+char *kf_kube_node_path(const char *name, const char *below, struct kf_error *err);
+/* As kf_kube_check; KF_KUBE_CONFLICT and KF_KUBE_GONE for 409 and 404 (node.h), and *err as well.
+ */
+int kf_kube_node_result(const struct kf_kube_answer *answer, struct kf_error *err);
+
 /* loop.c: libcurl on the loop. */
 int kf_loop_open(struct kf_kube *k, struct kf_error *err);
 void kf_loop_close(struct kf_kube *k); /* uv handles still have to close: n_open */

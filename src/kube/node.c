@@ -16,18 +16,23 @@ struct asked {
 	void *ud;
 };
 
+int kf_kube_node_result(const struct kf_kube_answer *answer, struct kf_error *err)
+{
+	int result = kf_kube_check(answer, err);
+
+	if (result < 0 && answer->status == 409)
+		return KF_KUBE_CONFLICT;
+	return result < 0 && answer->status == 404 ? KF_KUBE_GONE : result;
+}
+
 static void on_answer(void *ud, const struct kf_kube_answer *answer)
 {
 	const struct asked *asked = ud;
 	kf_auto(kf_kube_node_freep) struct kf_kube_node *node = NULL;
 	json_auto_t *json = NULL;
 	struct kf_error err = {0};
-	int result = kf_kube_check(answer, &err);
+	int result = kf_kube_node_result(answer, &err);
 
-	if (result < 0 && answer->status == 409)
-		result = KF_KUBE_CONFLICT;
-	if (result < 0 && answer->status == 404)
-		result = KF_KUBE_GONE;
 	if (result == 0) {
 		json = json_loadb(answer->body, answer->n, 0, NULL);
 		result = kf_kube_node_read(json, &node, &err);
@@ -37,7 +42,7 @@ static void on_answer(void *ud, const struct kf_kube_answer *answer)
 	asked->cb(asked->ud, result, node, &err);
 }
 
-static char *node_path(const char *name, struct kf_error *err)
+char *kf_kube_node_path(const char *name, const char *below, struct kf_error *err)
 {
 	struct kf_text t = {0};
 	char *path;
@@ -47,6 +52,7 @@ static char *node_path(const char *name, struct kf_error *err)
 		kf_text_done(&t);
 		return NULL;
 	}
+	kf_text_add(&t, below);
 	path = kf_text_take(&t);
 	if (!path)
 		kf_fail(err, KF_E_NOMEM, 0, "no memory for a path");
@@ -118,7 +124,7 @@ static char *patch_of(const struct kf_kube_edit *edits, unsigned n, const char *
 static int ask(struct kf_kube *k, const char *method, const char *name, const char *body,
 	       kf_kube_node_cb cb, void *ud, struct kf_error *err)
 {
-	kf_auto_mem char *path = node_path(name, err);
+	kf_auto_mem char *path = kf_kube_node_path(name, "", err);
 	kf_auto_mem struct asked *asked = NULL;
 	struct kf_kube_ask request = {method, path, body ? KF_KUBE_MERGE : NULL, body, 0};
 

@@ -7,7 +7,6 @@
 
 #include "base/alloc.h"
 #include "base/error.h"
-#include "base/text.h"
 #include "kube/client.h"
 #include "kube/codec.h"
 
@@ -33,25 +32,19 @@ static int patch(struct kf_kube *k, const char *node, json_t *status, kf_status_
 {
 	json_auto_t *json = json_pack("{s:o}", "status", status);
 	kf_auto_mem char *body = kf_kube_text(json);
-	kf_auto(kf_text_done) struct kf_text path = {0};
-	struct kf_kube_ask ask = {"PATCH", NULL, STRATEGIC, body, 0};
-	struct asked *asked = kf_calloc(1, sizeof(*asked));
+	kf_auto_mem char *path = kf_kube_node_path(node, "/status", err);
+	kf_auto_mem struct asked *asked = kf_calloc(1, sizeof(*asked));
+	struct kf_kube_ask ask = {"PATCH", path, STRATEGIC, body, 0};
 
-	kf_text_add(&path, "/api/v1/nodes/");
-	if (kf_kube_segment(&path, node, err) < 0)
-		goto failed;
-	kf_text_add(&path, "/status");
-	ask.path = path.s;
-	if (!body || !asked || !path.s) {
-		kf_fail(err, KF_E_NOMEM, 0, "no memory for the Node's status");
-		goto failed;
-	}
+	if (!path)
+		return -1;
+	if (!body || !asked)
+		return kf_fail(err, KF_E_NOMEM, 0, "no memory for the Node's status");
 	*asked = (struct asked){cb, ud};
-	if (kf_kube_request_for(k, &ask, on_answer, asked, ud, err) == 0)
-		return 0;
-failed:
-	free(asked);
-	return -1;
+	if (kf_kube_request_for(k, &ask, on_answer, asked, ud, err) < 0)
+		return -1;
+	asked = NULL; /* the request has it */
+	return 0;
 }
 
 int kf_status_condition(struct kf_kube *k, const char *node, const struct kf_condition_told *told,

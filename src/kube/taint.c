@@ -7,7 +7,6 @@
 
 #include "base/alloc.h"
 #include "base/error.h"
-#include "base/text.h"
 #include "kube/client.h"
 #include "kube/codec.h"
 
@@ -152,20 +151,11 @@ struct ensuring {
 	char path[1024];
 };
 
-static int result_of(const struct kf_kube_answer *answer, struct kf_error *err)
-{
-	int result = kf_kube_check(answer, err);
-
-	if (result < 0 && answer->status == 409)
-		return KF_KUBE_CONFLICT;
-	return result < 0 && answer->status == 404 ? KF_KUBE_GONE : result;
-}
-
 static void on_patched(void *ud, const struct kf_kube_answer *answer)
 {
 	const struct ensuring *e = ud;
 	struct kf_error err = {0};
-	int result = result_of(answer, &err);
+	int result = kf_kube_node_result(answer, &err);
 
 	e->cb(e->ud, result == 0 && e->waits ? KF_TAINTS_WAIT : result, &err);
 }
@@ -191,7 +181,7 @@ static void on_node(void *ud, const struct kf_kube_answer *answer)
 	struct ensuring *e = ud;
 	struct kf_error err = {0};
 	kf_auto_mem char *patch = NULL;
-	int result = result_of(answer, &err);
+	int result = kf_kube_node_result(answer, &err);
 
 	e->wish.resources = e->resource;
 	if (result == 0) {
@@ -200,26 +190,23 @@ static void on_node(void *ud, const struct kf_kube_answer *answer)
 	}
 	if (patch && send_patch(e, patch, &err) == 0)
 		return;
-	e->cb(e->ud, err.code ? -1 : result, &err);
+	e->cb(e->ud, patch ? -1 : result, &err);
 }
 
 static int fill(struct ensuring *e, const char *node, struct kf_error *err)
 {
-	kf_auto(kf_text_done) struct kf_text path = {0};
+	kf_auto_mem char *path = kf_kube_node_path(node, "", err);
 	unsigned i;
 
+	if (!path)
+		return -1;
 	if (e->wish.n > MAX_RESOURCES)
 		e->wish.n = MAX_RESOURCES;
 	for (i = 0; i < e->wish.n; i++) {
 		snprintf(e->name[i], sizeof(e->name[i]), "%s", e->wish.resources[i]);
 		e->resource[i] = e->name[i];
 	}
-	kf_text_add(&path, "/api/v1/nodes/");
-	if (kf_kube_segment(&path, node, err) < 0)
-		return -1;
-	if (!path.s)
-		return kf_fail(err, KF_E_NOMEM, 0, "no memory for a path");
-	snprintf(e->path, sizeof(e->path), "%s", path.s);
+	snprintf(e->path, sizeof(e->path), "%s", path);
 	return 0;
 }
 
