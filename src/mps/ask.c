@@ -107,18 +107,6 @@ int kf_mps_want(const char *dir, const char *uuid, struct kf_error *err)
 	return 0;
 }
 
-int kf_mps_unwant(const char *dir, const char *uuid, struct kf_error *err)
-{
-	json_auto_t *answer = ask(dir, uuid, json_pack("{s:s}", "op", "stop"), err);
-	char path[500];
-
-	if (!answer)
-		return -1;
-	if (wish_path(dir, uuid, path, sizeof(path)) == 0)
-		unlink(path);
-	return 0;
-}
-
 int kf_mps_add(const char *dir, const char *uuid, const struct kf_mps_wanted *wanted,
 	       char folder[KF_MPS_FOLDER], struct kf_error *err)
 {

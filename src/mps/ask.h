@@ -16,8 +16,6 @@ struct kf_mps_wanted {
 
 /* Have the keeper hold a daemon for this device.  0, or negative: its folder is not there. */
 int kf_mps_want(const char *dir, const char *uuid, struct kf_error *err);
-/* No more: the holder is told to stop, which it refuses while it has slices.  0 or negative. */
-int kf_mps_unwant(const char *dir, const char *uuid, struct kf_error *err);
 
 /* A slice of a device: its folder, for a pod.  0; negative: refused, or no holder in time. */
 int kf_mps_add(const char *dir, const char *uuid, const struct kf_mps_wanted *wanted,

@@ -230,9 +230,9 @@ static void let_through(struct guest *g)
 {
 	struct kf_mps_slice *s = g->slice;
 	struct kf_gate *gate = s->gate;
-	uint64_t grant = grant_of(s, (unsigned)g->who.pid), bytes = grant ? grant : NOTHING;
-	unsigned percent = grant ? s->percent : 1;
 	struct kf_error err = {0};
+	uint64_t grant, bytes;
+	unsigned percent;
 	int fd;
 
 	/* under a fault newcomers are refused until the last victim is gone (CUDA error 807) */
@@ -240,6 +240,9 @@ static void let_through(struct guest *g)
 		try_again(g, 20);
 		return;
 	}
+	grant = grant_of(s, (unsigned)g->who.pid);
+	bytes = grant ? grant : NOTHING;
+	percent = grant ? s->percent : 1;
 	/* only when limits change does it matter whether the last client's are settled */
 	if ((gate->bytes != bytes || gate->percent != percent) && gate->settling &&
 	    kf_now_ms() < gate->given_ms + KF_GATE_SETTLE_MS) {
@@ -254,7 +257,7 @@ static void let_through(struct guest *g)
 		try_again(g, 250);
 		return;
 	}
-	if (!client_of(s, (unsigned)g->who.pid) && s->fd >= 0)
+	if (!client_of(s, (unsigned)g->who.pid) && !uv_is_closing((uv_handle_t *)&s->poll))
 		note_client(s, (unsigned)g->who.pid, grant);
 	s->served += grant != 0;
 	s->refused += grant == 0;

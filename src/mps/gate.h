@@ -25,7 +25,6 @@ struct kf_mps_slice;
 struct kf_gate_client {
 	unsigned pid;
 	uint64_t granted; /* bytes; 0: refused */
-	int exited;
 	int pidfd;
 	uv_poll_t poll;
 	struct kf_mps_slice *slice;

@@ -506,14 +506,14 @@ static int is_ready(void *ud)
 	if (!kf_mps_control_lives(&h->control))
 		return 0;
 	look_at_state(h);
+	kf_used_look(h->used, h->control.uuid); /* once for the client that comes */
 	return !strcmp(h->state, "ACTIVE");
 }
 
 static uint64_t used_by(void *ud, unsigned pid)
 {
-	struct holder *h = ud;
+	const struct holder *h = ud;
 
-	kf_used_look(h->used, h->control.uuid);
 	return kf_used_by(h->used, pid);
 }
 

@@ -165,7 +165,6 @@ def test_a_server_that_hangs_is_replaced_within_seconds(keeper):
     before = keeper.ask("status")["daemon"]
     keeper.machine.sim("mps", "hang", 0)
     wait_until(lambda: any(what == "hang" for what, _, _ in keeper.events()), keeper.log)
-    keeper.machine.sim("mps", "hang", 0, "--back")
     wait_until(lambda: keeper.is_ready(keeper.uuid) and keeper.ask("status")["daemon"] != before, keeper.log)
     assert keeper.client(folder).error == 0
 
